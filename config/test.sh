@@ -1,0 +1,114 @@
+#!/bin/sh
+# Installs what the tests need and runs them, all or the named stages:
+#
+#     sh config/test.sh [plain] [examples] [asan] [gcstress] [lint] [tsan]
+#
+# tsan runs only when named. The last line is the sum: "N passed, N failed". A
+# build that fails, a program that dies and a check that objects count as one
+# failure each.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+passed=0
+failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+
+# count PASSED FAILED STATUS: adds a run to the sum. A failure that the run's
+# own summary does not show, and a run without tests, are failures too.
+count() {
+    bad=$2
+    if [ "$3" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        echo "failed with status $3"
+        bad=1
+    fi
+    passed=$((passed + $1))
+    failed=$((failed + bad))
+}
+
+# run COMMAND...: runs it into the log as well; the result is its status.
+run() {
+    { "$@" 2>&1; echo "$?" >"$log.status"; } | tee "$log"
+    status=$(cat "$log.status")
+    rm -f "$log.status"
+    return "$status"
+}
+
+# check COMMAND...: counts as one test.
+check() {
+    echo "-- $*"
+    if "$@"; then count 1 0 0; else count 0 1 "$?"; fi
+}
+
+# build PRESET: 0 when it could be built.
+build() {
+    cmake --preset "$1" -D AHOST_WERROR="${AHOST_WERROR:-OFF}" >"$log" &&
+        cmake --build --preset "$1" && return
+    cat "$log"
+    count 0 1 1
+    return 1
+}
+
+# c_tests PRESET
+c_tests() {
+    run ctest --preset "$1"
+    status=$?
+    set -- $(sed -n \
+        's/.* \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log") 0 0
+    count $(($2 - $1)) "$1" "$status"
+}
+
+# busted PRESET [PATH]: the specs, inside the host of that build.
+busted() {
+    preset=$1
+    shift
+    run timeout -k 10 180 "build/$preset/ahost" test "$@"
+    status=$?
+    # "5 successes / 1 failure / 0 errors / 0 pending : 0.1 seconds"
+    set -- $(sed -n "s/$(printf '\033')\[[0-9;]*m//g
+        s|^\([0-9]*\) success.* / \([0-9]*\) failure.* / \([0-9]*\) error.*|\1 \2 \3|p" \
+        "$log" | tail -n 1)
+    if [ $# -ne 3 ] || [ $(($1 + $2 + $3)) -eq 0 ]; then
+        echo "no tests were run"
+        count 0 1 "$status"
+    else
+        count "$1" $(($2 + $3)) "$status"
+    fi
+}
+
+suites() {
+    build "$1" && c_tests "$1" && busted "$1"
+}
+
+stage() {
+    case $1 in
+    plain) suites release ;;
+    examples) build release && busted release examples ;;
+    asan | tsan | gcstress) suites "$1" ;;
+    lint)
+        check clang-format --dry-run -Werror \
+            $(find host spec -name '*.[ch]' | sort)
+        check luacheck --quiet --no-color lua spec examples
+        ;;
+    *)
+        echo "no such stage: $1" >&2
+        exit 2
+        ;;
+    esac
+}
+
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+
+sh config/packages/install.sh build test || exit 1
+[ $# -gt 0 ] || set -- plain examples asan gcstress lint
+for name in "$@"; do
+    started=$(date +%s)
+    echo "== $name"
+    stage "$name"
+    echo "== $name: $(($(date +%s) - started)) s"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
