@@ -1,0 +1,13 @@
+/*
+ * json.h - what the JSON module needs besides lua-cjson.
+ */
+
+#ifndef AHOST_HOST_JSON_H
+#define AHOST_HOST_JSON_H
+
+#include <lua.h>
+
+/* Opener of the module "ahost.json.numbers". -> table */
+int ahost__open_json_numbers(lua_State *L);
+
+#endif
