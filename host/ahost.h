@@ -1,0 +1,123 @@
+/*
+ * ahost.h - an application host: a libuv event loop and Lua 5.4 in a library.
+ *
+ *     #include <ahost.h>
+ *
+ *     int main(int argc, char **argv) {
+ *         ahost_options options = {.size = sizeof(options)};
+ *         ahost *host;
+ *         int status = 1;
+ *         if (ahost_open(&host, &options) == AHOST_OK &&
+ *             ahost_load_file(host, "app.lua") == AHOST_OK)
+ *             status = ahost_run(host);
+ *         ahost_close(host);
+ *         return status;
+ *     }
+ *
+ * A host belongs to the thread that opened it; only ahost_stop may be called
+ * from elsewhere. The library never exits, prints, or touches process signals,
+ * environment or global allocators: those are the program's.
+ */
+#ifndef AHOST_H
+#define AHOST_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define AHOST_API __attribute__((visibility("default")))
+#else
+#define AHOST_API
+#endif
+
+#define AHOST_VERSION "0.1.0"
+
+typedef struct ahost ahost;
+
+/* Results of the functions below. */
+enum {
+    AHOST_OK = 0,
+    AHOST_ERROR = -1, /* the script raised; ahost_errmsg has the traceback */
+    AHOST_NOT_FOUND = -2, /* a file that is not there or not readable */
+    AHOST_SYNTAX = -3,    /* the code does not compile */
+    AHOST_NO_MEMORY = -4,
+    AHOST_MISUSE = -5 /* NULL, or a call at the wrong time */
+};
+
+/* Severity of a log record, as in syslog but growing with importance. */
+enum {
+    AHOST_LOG_DEBUG = 10,
+    AHOST_LOG_INFO = 20,
+    AHOST_LOG_NOTICE = 25,
+    AHOST_LOG_WARNING = 30,
+    AHOST_LOG_ERROR = 40,
+    AHOST_LOG_CRITICAL = 50
+};
+
+/*
+ * Receives one log record. `logger` is a dotted name, `text` may have several
+ * lines (a traceback); both are valid during the call only. Called in the
+ * host's thread; it must not call back into the host.
+ */
+typedef void ahost_log_function(void *data, int level, const char *logger,
+                                const char *text);
+
+/*
+ * What a host is opened with. Set `size` to sizeof(ahost_options) and leave
+ * the rest zero for the defaults; fields are only ever added at the end.
+ */
+typedef struct ahost_options {
+    size_t size;
+    ahost_log_function *log; /* NULL: records are dropped */
+    void *log_data;
+    size_t memory_limit; /* bytes that Lua and the buffers may take; 0: none */
+    double stop_timeout; /* seconds that a stop waits for tasks; 0 means 10 */
+    int argc;            /* the script's arguments: `...` and host.args */
+    char **argv;         /* not copied: must outlive ahost_load_* */
+} ahost_options;
+
+/*
+ * Opens a host with an event loop of its own. On success *host is set and is
+ * to be given to ahost_close. `options` may be NULL. On failure *host is NULL.
+ */
+AHOST_API int ahost_open(ahost **host, const ahost_options *options);
+
+/*
+ * Loads a Lua file, and makes its body the main task of the host. It starts
+ * to run when ahost_run does. One script a host: a second call is misuse.
+ */
+AHOST_API int ahost_load_file(ahost *host, const char *path);
+
+/* The same for Lua source; `name` stands for it in messages. */
+AHOST_API int ahost_load_string(ahost *host, const char *source,
+                                const char *name);
+
+/*
+ * Runs until the main task and everything spawned in its context have ended
+ * and no listener is open, or until ahost_stop; then tears everything down in
+ * order. Returns the exit status: 0, 1 when something failed, or what the
+ * script chose with host.stop(status).
+ */
+AHOST_API int ahost_run(ahost *host);
+
+/*
+ * Asks the host to stop: cancels its tasks, runs teardown, ends ahost_run. The
+ * second call logs what is still being waited for. May be called from any
+ * thread and from a signal handler, until ahost_close.
+ */
+AHOST_API void ahost_stop(ahost *host);
+
+/* What went wrong last, with a traceback where there is one; never NULL. */
+AHOST_API const char *ahost_errmsg(const ahost *host);
+
+/* Frees everything. `host` may be NULL. */
+AHOST_API void ahost_close(ahost *host);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * context.h - contexts: lifetimes that own tasks, handles, teardown callbacks
+ * and resources, and end them together.
+ */
+#ifndef AHOST_CONTEXT_H
+#define AHOST_CONTEXT_H
+
+#include <lua.h>
+#include "list.h"
+#include "task.h"
+
+typedef struct ahost__owned ahost__owned;
+
+typedef struct ahost__owned_type {
+    const char *what;  /* for messages and ahost.host.stats(): "listener" */
+    int keeps_running; /* true for what keeps a script alive: listeners... */
+    /* The context ends: release the thing. Must not wait or use Lua. */
+    void (*close)(ahost__owned *owned);
+} ahost__owned_type;
+
+/* Something that a context closes when it ends; embedded in the thing. */
+struct ahost__owned {
+    ahost__link link;
+    ahost__context *ctx; /* NULL while nobody owns it */
+    const ahost__owned_type *type;
+};
+
+typedef enum ahost__context_state {
+    AHOST__CONTEXT_OPEN,
+    AHOST__CONTEXT_CLOSING,
+    AHOST__CONTEXT_CLOSED
+} ahost__context_state;
+
+typedef enum ahost__on_error {
+    AHOST__ON_ERROR_FAIL, /* a failure ends the context and goes to its owner */
+    AHOST__ON_ERROR_LOG   /* a failure is logged and ends only its task */
+} ahost__on_error;
+
+struct ahost__context {
+    ahost *host;
+    ahost__context *parent; /* counted; NULL for the root */
+    ahost__link link;       /* among the parent's children */
+    ahost__link children, tasks, owned;
+    ahost__link waiters; /* of those who wait for its end or its tasks' */
+    ahost__task *closer; /* the task that closes it */
+    ahost__frame *scope; /* when it is a scope: the frame of its owner */
+    ahost__job close_job;
+    uint32_t slot;       /* index of its Lua side; 0 while it has none */
+    uint32_t references; /* tasks, children, Lua, owned things */
+    uint32_t task_count;
+    uint8_t state, on_error, phase;
+    uint8_t failed; /* the first failure is kept in the Lua side */
+    uint8_t has_callbacks, has_attributes, has_resources;
+    uint8_t cancels_tree; /* closing cancels all tasks below at once */
+};
+
+/* ---- lifetime --------------------------------------------------------------
+ */
+
+/* A child of `parent` (NULL: the root), with one reference for the caller, or
+ * NULL for want of memory. */
+ahost__context *ahost__context_new(ahost *h, ahost__context *parent);
+void ahost__context_ref(ahost__context *ctx);
+void ahost__context_unref(ahost__context *ctx);
+
+/* Where the running code spawns, opens and publishes: the running task's
+ * current context, or the root outside tasks. Never NULL in an open host. */
+ahost__context *ahost__context_current(lua_State *L);
+
+/* Raises unless the context is open (`what` says what was tried). */
+void ahost__context_check_open(lua_State *L, ahost__context *ctx,
+                               const char *what);
+
+/* Gives a thing to a context, to be closed with it. */
+void ahost__own(ahost__context *ctx, ahost__owned *owned,
+                const ahost__owned_type *type);
+
+/* The thing has ended by itself; harmless when nobody owns it. */
+void ahost__disown(ahost__owned *owned);
+
+/* Starts to close a context without waiting for it: at once when nothing in it
+ * has to be waited for, else in a task of the host's own. May be called in a
+ * libuv callback. */
+void ahost__context_close(ahost__context *ctx);
+
+/* Closes what the context owns, newest first, and makes it closed: the last
+ * step of closing, without waiting. */
+void ahost__context_end(ahost__context *ctx);
+
+/* The task of `ctx` failed: the error is on the top of L, popped. */
+void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task);
+
+/* A task of the context has ended and left it. */
+void ahost__context_task_ended(ahost__context *ctx, ahost__task *task);
+
+/* Pushes the context's userdata, always the same one while Lua holds it. */
+void ahost__push_context(lua_State *L, ahost__context *ctx);
+
+/* The context at `arg`, or an argument error. */
+ahost__context *ahost__check_context(lua_State *L, int arg);
+
+/* ---- the Lua side
+ * ------------------------------------------------------------- */
+
+/* Pushes the table of the context's Lua side; its fields are the ones below.
+ * When there is none, makes it if `create` is set, else pushes nothing and
+ * returns false. */
+int ahost__context_push_side(lua_State *L, ahost__context *ctx, int create);
+
+/* Pushes one field of the Lua side, or nil. */
+void ahost__context_push_field(lua_State *L, ahost__context *ctx, int field);
+
+/* Pops the value on the top into a field of the Lua side. */
+void ahost__context_set_field(lua_State *L, ahost__context *ctx, int field);
+
+enum {
+    AHOST__SIDE_BOX = 1,    /* the userdata */
+    AHOST__SIDE_CALLBACKS,  /* array of on_close functions, oldest first */
+    AHOST__SIDE_FAILURE,    /* the first failure, an error of any type */
+    AHOST__SIDE_TRACEBACK,  /* and where it was raised */
+    AHOST__SIDE_ATTRIBUTES, /* data attributes */
+    AHOST__SIDE_VALUES,     /* resources: key -> value */
+    AHOST__SIDE_ENTRIES,    /* resources: key -> description */
+    AHOST__SIDE_SIGNAL      /* ctx.published */
+};
+
+/* Lets go of the Lua side; what it held is collected in time. */
+void ahost__context_drop_side(ahost__context *ctx);
+
+/* Pops a value and, below it, a name: a data attribute. */
+void ahost__context_set_attribute(lua_State *L, ahost__context *ctx);
+
+/* opts.on_error of the table at `arg`, if there is one. */
+int ahost__opt_on_error(lua_State *L, int arg);
+
+/* Pushes the signal ctx.published, making it when needed; returns 1. */
+int ahost__push_published(lua_State *L, ahost__context *ctx);
+
+/* ctx:spawn, which task.c implements. */
+int ahost__context_spawn(lua_State *L);
+
+/* context.scope, ctx:close and its like for `<close>`. */
+int ahost__context_scope(lua_State *L);
+int ahost__context_close_method(lua_State *L);
+int ahost__context_close_metamethod(lua_State *L);
+
+/* Pushes a new child context; raises when the parent is closed. */
+int ahost__push_child_context(lua_State *L, ahost__context *parent,
+                              int on_error);
+
+/* Adds the methods of resources to the table of methods on the top. */
+void ahost__open_resources(lua_State *L);
+int ahost__open_context(lua_State *L);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * host.h - the host itself: what its parts share.
+ */
+#ifndef AHOST_HOST_H
+#define AHOST_HOST_H
+
+#include <lua.h>
+#include <lauxlib.h>
+#include <uv.h>
+#include "ahost.h"
+#include "context.h"
+#include "error.h"
+#include "frame.h"
+#include "list.h"
+#include "memory.h"
+#include "task.h"
+#include "timers.h"
+
+/* One buffer for what the kernel delivers, shared by all streams: whoever needs
+ * the bytes beyond the callback copies them. */
+enum { AHOST__READ_BUFFER = 65536 };
+
+typedef struct ahost__pool_slot {
+    lua_State *co;
+    uint32_t slot;
+} ahost__pool_slot;
+
+struct ahost {
+    lua_State *L; /* main coroutine: runs openings, jobs and the last close */
+    uv_loop_t *loop;
+    uv_loop_t own_loop;
+
+    /* the ready queue */
+    ahost__task *ready_first, **ready_last;
+    ahost__task *current; /* the running task; NULL outside tasks */
+    ahost__link jobs;
+    int draining;    /* inside ahost__ready_run */
+    int nesting;     /* of ahost__spawn_now */
+    int awaiting;    /* the coroutine that just yielded did so to wait */
+    int lua_allowed; /* false in libuv callbacks (rule 4) */
+    uv_idle_t more;  /* active while ready tasks wait for the next turn */
+
+    /* streams with gathered output, sent at the end of the turn */
+    ahost__link dirty;
+    uv_prepare_t before_poll;
+    uv_check_t after_poll;
+    char *read_buffer;
+
+    ahost__timer *timers; /* root of the heap */
+    uv_timer_t clock;
+    uint64_t clock_due; /* milliseconds that the clock is armed for */
+
+    /* tasks and their pooled coroutines */
+    ahost__link task_slabs;
+    ahost__task *free_tasks;
+    ahost__pool_slot *pool;
+    size_t pool_size, pool_capacity;
+    uint32_t task_ids;
+    uint32_t co_slots;
+    size_t task_count;   /* not ended, without the host's own */
+    size_t keeper_count; /* open things that keep a script running */
+
+    ahost__context *root; /* of the main task and what it spawns */
+    int loaded;           /* a script has been loaded */
+    int running;          /* ahost_run has been called */
+    int finishing;        /* the root context is being closed */
+    int finished;         /* it is closed */
+
+    /* registry references of the tables that hold Lua sides by index */
+    int task_boxes, task_sides, coroutines, context_sides;
+
+    uv_async_t stop_request;
+    int stop_count;    /* requests seen */
+    int stop_requests; /* made so far; atomic */
+    ahost__job report_job;
+    int exit_status;
+    double stop_timeout;
+
+    ahost_log_function *log;
+    void *log_data;
+    size_t memory, memory_limit;
+    int argc;
+    char **argv;
+    char *errmsg;
+};
+
+/* The host of a Lua state: any coroutine of it will do. */
+static inline ahost *ahost__of(lua_State *L) {
+    return *(ahost **)lua_getextraspace(L);
+}
+
+/* Something failed that nobody handles: the exit status is at least 1. */
+void ahost__host_failed(ahost *h);
+
+/* Starts to end the host when nothing keeps it running any more. */
+void ahost__check_finished(ahost *h);
+
+/* The root context is closed: ahost_run may end. */
+void ahost__finished(ahost *h);
+
+/* Logs the task's name, what it waits for and where in its code, after "task
+ * NAME" and the text. */
+void ahost__log_waiting(lua_State *L, int level, ahost__task *task,
+                        const char *text);
+
+/* Closes the root context, then ends ahost_run. Does nothing twice. */
+void ahost__finish(ahost *h);
+
+/* Logs a formatted record (printf formats, any length). */
+void ahost__log(ahost *h, int level, const char *logger, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+
+/* Reads opts[name] of the table at `arg` (none or nil: the fallback). */
+double ahost__opt_number(lua_State *L, int arg, const char *name,
+                         double fallback);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * loader.h - where the host's own modules come from.
+ */
+#ifndef AHOST_LOADER_H
+#define AHOST_LOADER_H
+
+#include <lua.h>
+
+/* Opens the standard libraries, makes `require` find the modules of the host,
+ * and replaces the functions that have to know about tasks. Raises. */
+void ahost__open_modules(lua_State *L);
+
+/* Lets `require` find modules beside a script first. */
+void ahost__search_beside(lua_State *L, const char *script);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * modules.h - the C modules of the host by the names that `require` takes.
+ */
+#ifndef AHOST_MODULES_H
+#define AHOST_MODULES_H
+
+#include <lua.h>
+
+#include "json.h"
+
+int ahost__open_host(lua_State *L);
+
+#define AHOST__MODULES(X)                                                      \
+    X("ahost.context", ahost__open_context)                                    \
+    X("ahost.error", ahost__open_error)                                        \
+    X("ahost.host", ahost__open_host)                                          \
+    X("ahost.json.numbers", ahost__open_json_numbers)                          \
+    X("ahost.task.core", ahost__open_task)                                     \
+    X("cjson", luaopen_cjson)
+
+#endif

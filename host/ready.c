@@ -1,0 +1,131 @@
+/*
+ * ready.c - the ready queue: who runs next, and for how long at a stretch.
+ *
+ * Completions append tasks to one FIFO, which is drained at the end of the
+ * libuv callback that filled it. Nothing is resumed inside a resume, so a chain
+ * of any length of tasks that wake each other needs no stack.
+ */
+#include <lauxlib.h>
+
+#include "host.h"
+
+enum {
+    DRAIN_RESUMES = 1024,     /* at most in one drain */
+    DRAIN_CHECK = 16,         /* resumes between looks at the clock */
+    DRAIN_TIME = 2 * 1000000, /* nanoseconds after which timers get a turn */
+    CREDIT = 128              /* results without waiting, for one resume */
+};
+
+void ahost__ready_push(ahost *h, ahost__task *task) {
+    task->state = AHOST__TASK_READY;
+    task->next_ready = NULL;
+    *h->ready_last = task;
+    h->ready_last = &task->next_ready;
+}
+
+static ahost__task *shift(ahost *h) {
+    ahost__task *task = h->ready_first;
+    if (task == NULL)
+        return NULL;
+    h->ready_first = task->next_ready;
+    if (h->ready_first == NULL)
+        h->ready_last = &h->ready_first;
+    return task;
+}
+
+void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
+    ahost__task *outer = h->current;
+    int results, status;
+    int arguments = task->started ? 0 : lua_gettop(task->co) - 1;
+#ifdef AHOST_GC_STRESS
+    lua_gc(h->L, LUA_GCCOLLECT, 0);
+#endif
+    task->started = 1;
+    task->state = AHOST__TASK_RUNNING;
+    task->credit = CREDIT;
+    h->current = task;
+    status = lua_resume(task->co, from, arguments, &results);
+    h->current = outer;
+    h->awaiting = 0;
+    if (status != LUA_YIELD)
+        ahost__task_ended(task, status);
+}
+
+static void run_next(ahost *h, ahost__task *task) {
+    if (task->cancelled && !task->started)
+        ahost__task_ended(task, LUA_OK);
+    else
+        ahost__task_resume(h, task, h->L);
+}
+
+void ahost__job_post(ahost *h, ahost__job *job) {
+    if (!ahost__linked(&job->link))
+        ahost__list_append(&h->jobs, &job->link);
+}
+
+void ahost__job_drop(ahost__job *job) {
+    ahost__list_remove(&job->link);
+}
+
+static int call_job(lua_State *L) {
+    ahost__job *job = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    job->run(L, job);
+    return 0;
+}
+
+static void run_job(ahost *h, ahost__link *link) {
+    lua_State *L = h->L;
+    lua_pushcfunction(L, call_job);
+    lua_pushlightuserdata(L, ahost__container_of(link, ahost__job, link));
+    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+        return;
+    ahost__log(h, AHOST_LOG_ERROR, "ahost", "%s",
+               lua_isstring(L, -1) ? lua_tostring(L, -1) : "error in a job");
+    lua_pop(L, 1);
+}
+
+/* Runs one job or task; false when there is none. */
+static int run_one(ahost *h) {
+    ahost__link *job = ahost__list_shift(&h->jobs);
+    ahost__task *task;
+    if (job != NULL) {
+        run_job(h, job);
+        return 1;
+    }
+    task = shift(h);
+    if (task != NULL)
+        run_next(h, task);
+    return task != NULL;
+}
+
+static void on_more(uv_idle_t *more) {
+    ahost__ready_run(more->data);
+}
+
+/* An active idle handle keeps the loop from sleeping in its poll. */
+static void keep_polling(ahost *h, int work_left) {
+    if (work_left)
+        uv_idle_start(&h->more, on_more);
+    else
+        uv_idle_stop(&h->more);
+}
+
+void ahost__ready_run(ahost *h) {
+    uint64_t end = 0;
+    int left = DRAIN_RESUMES;
+    if (h->draining)
+        return;
+    h->draining = h->lua_allowed = 1;
+    while (left > 0 && run_one(h)) {
+        if (--left % DRAIN_CHECK != 0)
+            continue;
+        if (end == 0)
+            end = uv_hrtime() + DRAIN_TIME;
+        else if (uv_hrtime() > end)
+            break;
+    }
+    h->draining = h->lua_allowed = 0;
+    ahost__check_finished(h);
+    keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs));
+}
