@@ -1,0 +1,276 @@
+/*
+ * stream.c - the life of a stream, and its methods that neither read nor write.
+ *
+ * Three parties hold a stream: its context, Lua and its transport. The first
+ * two may let go at any time; the block is freed when the transport and Lua
+ * both have.
+ */
+#include "stream.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "net.h"
+
+#define STREAM_TYPE "ahost.stream"
+
+static const double default_linger = 5; /* seconds */
+
+/* ---- lifetime -------------------------------------------------------------------- */
+
+static void close_owned(ahost__owned *owned) {
+    ahost__stream_close(ahost__container_of(owned, ahost__stream, owned),
+                        default_linger);
+}
+
+static const ahost__owned_type owned_stream = {"stream", 0, close_owned};
+
+ahost__stream *ahost__stream_new(ahost *h, const ahost__transport *transport,
+                                 size_t size) {
+    ahost__stream *s = ahost__alloc(h, size);
+    if (s == NULL)
+        return NULL;
+    s->host = h;
+    s->transport = transport;
+    s->size = (uint32_t)size;
+    s->timeout = -1;
+    s->out_last = &s->out;
+    ahost__list_init(&s->writers);
+    return s;
+}
+
+ahost__stream **ahost__stream_push_box(lua_State *L) {
+    ahost__stream **box = lua_newuserdatauv(L, sizeof(*box), 0);
+    *box = NULL;
+    luaL_setmetatable(L, STREAM_TYPE);
+    return box;
+}
+
+void ahost__stream_set_box(ahost__stream **box, ahost__stream *s) {
+    *box = s;
+    s->boxed = 1;
+}
+
+void ahost__stream_own(ahost__stream *s, ahost__context *ctx) {
+    ahost__own(ctx, &s->owned, &owned_stream);
+}
+
+static void free_when_unused(ahost__stream *s) {
+    if (s->released && !s->boxed)
+        ahost__free(s->host, s, s->size);
+}
+
+void ahost__stream_released(ahost__stream *s) {
+    s->released = 1;
+    free_when_unused(s);
+}
+
+void ahost__stream_release(ahost__stream *s, int reset) {
+    if (s->releasing)
+        return;
+    s->releasing = s->closing = 1;
+    ahost__disown(&s->owned);
+    ahost__timer_stop(s->host, &s->linger);
+    ahost__list_remove(&s->dirty);
+    ahost__stream_wake_reader(s, AHOST__CLOSED);
+    if (s->in_flight == 0)
+        ahost__stream_fail_output(s, AHOST__CLOSED);
+    ahost__stream_free_input(s);
+    s->transport->close(s, reset);
+}
+
+static void on_linger(ahost__timer *timer) {
+    ahost__stream *s = ahost__container_of(timer, ahost__stream, linger);
+    ahost__stream_release(s, 1);
+}
+
+/* Whether the peer has sent what nobody has read: closing then would reset the
+ * connection, and destroy output that is still on its way. */
+static int has_unread_input(const ahost__stream *s) {
+    uv_os_fd_t fd;
+    int size = 0;
+    if (s->in_error != 0 || s->uv.handle.type != UV_TCP)
+        return 0;
+    if (s->in_size > 0)
+        return 1;
+    return uv_fileno(&s->uv.handle, &fd) == 0 &&
+           ioctl(fd, FIONREAD, &size) == 0 && size > 0;
+}
+
+/* Ends the output and discards input until the peer ends too. */
+static int start_draining(ahost__stream *s) {
+    if (s->shut < 2 && s->transport->shutdown(s) != 0)
+        return 0;
+    s->shut = 2;
+    s->draining = 1;
+    ahost__stream_free_input(s);
+    if (!s->reading && s->transport->read_start(s) != 0)
+        return 0;
+    s->reading = 1;
+    return 1;
+}
+
+/* Everything is sent that a closing stream had to send. */
+void ahost__stream_finish_close(ahost__stream *s) {
+    if (s->draining)
+        return;
+    if (s->out_error != 0 || !has_unread_input(s) || !start_draining(s))
+        ahost__stream_release(s, s->out_error != 0);
+}
+
+void ahost__stream_close(ahost__stream *s, double linger) {
+    if (s->closing)
+        return;
+    s->closing = 1;
+    ahost__disown(&s->owned);
+    ahost__stream_wake_reader(s, AHOST__CLOSED);
+    ahost__settle_all(&s->writers, AHOST__CLOSED);
+    if (linger <= 0 && s->queued > 0) {
+        ahost__stream_release(s, 1);
+        return;
+    }
+    s->linger.fire = on_linger;
+    ahost__timer_start(s->host, &s->linger, linger);
+    ahost__stream_send(s);
+    if (s->queued == 0)
+        ahost__stream_finish_close(s);
+}
+
+/* ---- methods ----------------------------------------------------------------------- */
+
+ahost__stream *ahost__check_stream(lua_State *L, int arg) {
+    ahost__stream **box = lua_touserdata(L, arg);
+    int same = 0;
+    if (box != NULL && lua_getmetatable(L, arg)) {
+        same = lua_topointer(L, -1) == ahost__of(L)->stream_meta;
+        lua_pop(L, 1);
+    }
+    if (!same || *box == NULL)
+        luaL_typeerror(L, arg, STREAM_TYPE);
+    return *box;
+}
+
+/* stream:close([linger]) */
+static int stream_close(lua_State *L) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    double linger = luaL_optnumber(L, 2, default_linger);
+    luaL_argcheck(L, linger >= 0, 2, "linger must be >= 0 seconds");
+    ahost__stream_close(s, linger);
+    return 0;
+}
+
+/* `__close`, which is given the error second */
+static int stream_close_variable(lua_State *L) {
+    ahost__stream_close(ahost__check_stream(L, 1), default_linger);
+    return 0;
+}
+
+typedef int name_function(const uv_tcp_t *, struct sockaddr *, int *);
+
+/* -> "host:port" | nil, err */
+static int push_name(lua_State *L, name_function *get_name, const char *op) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    struct sockaddr_storage name = {0};
+    int size = sizeof(name), err;
+    uv_os_fd_t fd;
+    if (s->releasing)
+        return ahost__fail(L, AHOST__CLOSED, op);
+    if (s->uv.handle.type == UV_TCP) {
+        err = get_name(&s->uv.tcp, (struct sockaddr *)&name, &size);
+    } else if (s->uv.handle.type == UV_NAMED_PIPE &&
+               uv_fileno(&s->uv.handle, &fd) == 0) {
+        err = ahost__unix_name(fd, get_name == uv_tcp_getpeername, &name);
+    } else {
+        err = UV_ENOTSOCK;
+    }
+    if (err != 0)
+        return ahost__fail(L, err, op);
+    ahost__push_sockaddr(L, (struct sockaddr *)&name);
+    return 1;
+}
+
+/* stream:address() -> this end's address | nil, err */
+static int stream_address(lua_State *L) {
+    return push_name(L, uv_tcp_getsockname, "address");
+}
+
+/* stream:peer() -> the other end's address | nil, err */
+static int stream_peer(lua_State *L) {
+    return push_name(L, uv_tcp_getpeername, "peer");
+}
+
+/* Upvalues: the methods, "timeout". */
+static int stream_index(lua_State *L) {
+    ahost__stream *s;
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+        return 1;
+    s = ahost__check_stream(L, 1);
+    if (!lua_rawequal(L, 2, lua_upvalueindex(2)) || s->timeout < 0)
+        return 0;
+    lua_pushnumber(L, s->timeout);
+    return 1;
+}
+
+/* stream.timeout = seconds | nil; upvalue: "timeout" */
+static int stream_newindex(lua_State *L) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    if (!lua_rawequal(L, 2, lua_upvalueindex(1)))
+        return luaL_error(L, "a stream has no field '%s' to set (only timeout)",
+                          luaL_tolstring(L, 2, NULL));
+    s->timeout = ahost__opt_timeout(L, 3);
+    return 0;
+}
+
+static int stream_tostring(lua_State *L) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    lua_pushfstring(L, "stream: %p (%s%s)", (void *)s, s->transport->what,
+                    s->closing ? ", closed" : "");
+    return 1;
+}
+
+/* Nobody can use it any more: the backstop for what no context closed. */
+static int stream_gc(lua_State *L) {
+    ahost__stream **box = lua_touserdata(L, 1);
+    ahost__stream *s = *box;
+    if (s == NULL)
+        return 0;
+    *box = NULL;
+    s->boxed = 0;
+    if (s->released)
+        free_when_unused(s);
+    else
+        ahost__stream_close(s, default_linger);
+    return 0;
+}
+
+static const luaL_Reg methods[] = {{"close", stream_close},
+                                   {"address", stream_address},
+                                   {"peer", stream_peer},
+                                   {NULL, NULL}};
+
+static const luaL_Reg meta[] = {{"__gc", stream_gc},
+                                {"__close", stream_close_variable},
+                                {"__tostring", stream_tostring},
+                                {NULL, NULL}};
+
+/* Makes the metatable of streams. */
+int ahost__open_stream(lua_State *L) {
+    if (luaL_newmetatable(L, STREAM_TYPE)) {
+        ahost__of(L)->stream_meta = lua_topointer(L, -1);
+        luaL_setfuncs(L, meta, 0);
+        luaL_newlib(L, methods);
+        ahost__open_stream_input(L);
+        ahost__open_stream_output(L);
+        lua_pushliteral(L, "timeout");
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, stream_newindex, 1);
+        lua_setfield(L, -4, "__newindex");
+        lua_pushcclosure(L, stream_index, 2);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pop(L, 1);
+    return 0;
+}
