@@ -21,7 +21,8 @@
 
 #define PATIENCE 10 /* seconds without an answer that are a failure */
 
-static inline void fail(const char *format, ...) {
+__attribute__((noreturn, format(printf, 1, 2))) static inline void
+fail(const char *format, ...) {
     va_list args;
     va_start(args, format);
     vfprintf(stderr, format, args);
