@@ -198,6 +198,16 @@ local function is_kept(row, result)
   return nil
 end
 
+-- -> the least and the greatest ratio of two neighbouring samples
+local function spread(ours, reference)
+  local least, greatest = math.huge, 0
+  for i = 1, #ours do
+    local ratio <const> = ours[i].value / reference[i].value
+    least, greatest = math.min(least, ratio), math.max(greatest, ratio)
+  end
+  return least, greatest
+end
+
 local function run_row(row, options)
   local ours <const>, reference <const> = {}, {}
   for i = 1, options.repeats do
@@ -213,6 +223,7 @@ local function run_row(row, options)
     least_reference = median(reference, "least"),
   }
   result.ratio = result.ours / result.reference
+  result.ratio_least, result.ratio_greatest = spread(ours, reference)
   local cost <const> = median(ours, "cost")
   if cost then
     result.cpu_ratio = median(reference, "cost") / cost
@@ -250,7 +261,9 @@ local function print_line(...)
 end
 
 local function print_row(row, result)
-  local notes <const> = {}
+  local notes <const> = {
+    ("%.2f to %.2f"):format(result.ratio_least, result.ratio_greatest),
+  }
   if result.cpu_ratio then
     notes[#notes + 1] = ("by CPU %.2f"):format(result.cpu_ratio)
   end
@@ -315,9 +328,9 @@ local function parse_arguments()
     end
     i = i + 1
   end
-  options.repeats = options.quick and 3 or 5
+  options.repeats = options.quick and 3 or 7
   options.warm_up = options.quick and 0.2 or 0.5
-  options.seconds = options.quick and 0.5 or 2
+  options.seconds = options.quick and 0.5 or 1
   options.starts = options.quick and 20 or 100
   return options
 end
