@@ -47,7 +47,10 @@ void ahost__context_end(ahost__context *ctx) {
     if (ctx == h->root)
         ahost__finished(h);
     if (ahost__linked(&ctx->link)) {
+        ahost__child_watch *watch = ctx->parent->watch;
         ahost__list_remove(&ctx->link);
+        if (watch != NULL)
+            watch->ended(watch);
         ahost__context_unref(ctx);
     }
 }
@@ -68,11 +71,12 @@ static void cancel_tree(const ahost__context *ctx) {
         cancel_tree(ahost__container_of(link, ahost__context, link));
 }
 
-static void begin(ahost__context *ctx, ahost__task *closer) {
+/* Nothing new is taken in from now on. The tasks below a server are cancelled
+ * together, those of other contexts when it is their turn. */
+static void begin(ahost__context *ctx) {
     if (ctx->state != AHOST__CONTEXT_OPEN)
         return;
     ctx->state = AHOST__CONTEXT_CLOSING;
-    ctx->closer = closer;
     if (ctx->cancels_tree)
         cancel_tree(ctx);
 }
@@ -123,10 +127,13 @@ static int wait_for(lua_State *L, closing *c, ahost__context *ctx) {
     return ahost__await(L, w);
 }
 
-/* The context below `ctx` that has to be closed next. */
+/* The context in or below `ctx` that has to be closed next. */
 static ahost__context *innermost(ahost__context *ctx) {
-    while (!ahost__list_empty(&ctx->children))
+    begin(ctx);
+    while (!ahost__list_empty(&ctx->children)) {
         ctx = ahost__container_of(ctx->children.prev, ahost__context, link);
+        begin(ctx);
+    }
     return ctx;
 }
 
@@ -262,7 +269,7 @@ static int close_on(lua_State *L, closing *c) {
             ask_owner(ctx, c->target);
             return wait_for(L, c, ctx);
         }
-        begin(ctx, c->task);
+        ctx->closer = c->task;
         if (tasks_left(ctx, c->task) > 0) {
             if (c->late_for != ctx)
                 cancel_tasks(ctx);
@@ -324,7 +331,7 @@ static int start_closing(lua_State *L, ahost__context *ctx, int reports) {
                    .mask = task->frames != NULL ? task->frames->depth : 0,
                    .reports = reports || task->ctx == NULL};
     task->floor = c->mask;
-    begin(ctx, task);
+    ctx->closer = task;
     return close_on(L, c);
 }
 

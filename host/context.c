@@ -121,13 +121,14 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
  * -------------------------------------------------------------------- */
 
 /* Logs the error on the top of L with the traceback of the task. */
-static void log_failure(lua_State *L, ahost__task *task, const char *what) {
+static void log_failure(lua_State *L, ahost__task *task, int level,
+                        const char *what) {
     int top = lua_gettop(L);
     const char *name = ahost__task_push_name(L, task), *text, *trace;
     text = luaL_tolstring(L, top, NULL);
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     trace = lua_tostring(L, -1);
-    ahost__log(ahost__of(L), AHOST_LOG_ERROR, "ahost.task", "%s%s: %s%s%s",
+    ahost__log(ahost__of(L), level, "ahost.task", "%s%s: %s%s%s",
                name, what, text, trace != NULL ? "\n" : "",
                trace != NULL ? trace : "");
     lua_settop(L, top);
@@ -153,16 +154,18 @@ static void fail_scope(lua_State *L, ahost__context *ctx, ahost__task *task) {
 void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task) {
     ahost *h = ahost__of(L);
     if (ctx == NULL) {
-        log_failure(L, task, "");
+        log_failure(L, task, AHOST_LOG_ERROR, "");
         ahost__host_failed(h);
         return;
     }
-    if (ctx->on_error == AHOST__ON_ERROR_LOG) {
-        log_failure(L, task, "");
+    if (ctx->on_error != AHOST__ON_ERROR_FAIL) {
+        int expected = ctx->on_error == AHOST__ON_ERROR_PEER &&
+                       ahost__is_error(L, -1, AHOST__ANY);
+        log_failure(L, task, expected ? AHOST_LOG_DEBUG : AHOST_LOG_ERROR, "");
         return;
     }
     if (ctx->failed || ctx->state != AHOST__CONTEXT_OPEN) {
-        log_failure(L, task, " (while its context ends)");
+        log_failure(L, task, AHOST_LOG_ERROR, " (while its context ends)");
         ahost__host_failed(h);
         return;
     }
@@ -176,7 +179,7 @@ void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task) {
         ahost__context_fail(L, ctx->parent, task);
         return;
     }
-    log_failure(L, task, "");
+    log_failure(L, task, AHOST_LOG_ERROR, "");
     ahost__host_failed(h);
     ahost__finish(h);
 }

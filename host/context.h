@@ -33,8 +33,14 @@ typedef enum ahost__context_state {
 
 typedef enum ahost__on_error {
     AHOST__ON_ERROR_FAIL, /* a failure ends the context and goes to its owner */
-    AHOST__ON_ERROR_LOG   /* a failure is logged and ends only its task */
+    AHOST__ON_ERROR_LOG,  /* a failure is logged and ends only its task */
+    AHOST__ON_ERROR_PEER  /* the same; the world's errors at level debug */
 } ahost__on_error;
+
+/* Who wants to know that a child of a context has ended; embedded. */
+typedef struct ahost__child_watch {
+    void (*ended)(struct ahost__child_watch *watch);
+} ahost__child_watch;
 
 struct ahost__context {
     ahost *host;
@@ -45,6 +51,7 @@ struct ahost__context {
     ahost__task *closer; /* the task that closes it */
     ahost__frame *scope; /* when it is a scope: the frame of its owner */
     ahost__job close_job;
+    ahost__child_watch *watch; /* of its children, or NULL */
     uint32_t slot;       /* index of its Lua side; 0 while it has none */
     uint32_t references; /* tasks, children, Lua, owned things */
     uint32_t task_count;

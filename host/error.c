@@ -141,7 +141,8 @@ static int has_code(lua_State *L, int index, const char *code) {
 }
 
 int ahost__is_error(lua_State *L, int index, int code) {
-    return is_error(L, index) && has_code(L, index, ahost__code_name(code));
+    return is_error(L, index) &&
+           (code == AHOST__ANY || has_code(L, index, ahost__code_name(code)));
 }
 
 void ahost__wrap_error(lua_State *L) {

@@ -19,7 +19,8 @@ enum {
     AHOST__NOTFOUND = -9005,
     AHOST__CONFLICT = -9006,
     AHOST__CONFIG = -9007,
-    AHOST__FAILED = -9008
+    AHOST__FAILED = -9008,
+    AHOST__ANY = -9100 /* of no error; for ahost__is_error: any code */
 };
 
 /* "ECONNREFUSED", "TIMEDOUT"...: a static string for any code. */

@@ -45,6 +45,7 @@ struct ahost {
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     char *read_buffer;
+    const void *stream_meta; /* identity of the metatable of streams */
 
     ahost__timer *timers; /* root of the heap */
     uv_timer_t clock;

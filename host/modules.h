@@ -7,6 +7,7 @@
 #include <lua.h>
 
 #include "json.h"
+#include "net.h"
 
 int ahost__open_host(lua_State *L);
 
@@ -15,6 +16,7 @@ int ahost__open_host(lua_State *L);
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host", ahost__open_host)                                          \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
+    X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.task.core", ahost__open_task)                                     \
     X("cjson", luaopen_cjson)
 

@@ -256,8 +256,7 @@ static const luaL_Reg meta[] = {{"__gc", stream_gc},
                                 {"__tostring", stream_tostring},
                                 {NULL, NULL}};
 
-/* Makes the metatable of streams. */
-int ahost__open_stream(lua_State *L) {
+void ahost__open_stream(lua_State *L) {
     if (luaL_newmetatable(L, STREAM_TYPE)) {
         ahost__of(L)->stream_meta = lua_topointer(L, -1);
         luaL_setfuncs(L, meta, 0);
@@ -272,5 +271,4 @@ int ahost__open_stream(lua_State *L) {
         lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);
-    return 0;
 }

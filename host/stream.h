@@ -71,11 +71,10 @@ struct ahost__stream {
     ahost__link dirty;  /* among the streams to send at the end of the turn */
     ahost__link writers; /* waits for room, or until everything is sent */
     ahost__timer linger;
-    void *request; /* of a connection or a write under way */
     double timeout; /* seconds of each wait; negative: none */
 
     uint8_t want; /* ahost__want_kind of the reader */
-    uint8_t reading, sending;
+    uint8_t reading, sending, connecting;
     uint8_t closing;   /* close was called; queued output is still sent */
     uint8_t draining;  /* input is discarded until the peer ends */
     uint8_t shut;      /* shutdown: 1 wanted, 2 done */
@@ -126,6 +125,9 @@ ahost__stream *ahost__check_stream(lua_State *L, int arg);
 /* Sends what is queued for `linger` seconds at most, then lets go. */
 void ahost__stream_close(ahost__stream *s, double linger);
 
+/* Everything that a closing stream had to send is sent. */
+void ahost__stream_finish_close(ahost__stream *s);
+
 /* Lets go at once. */
 void ahost__stream_release(ahost__stream *s, int reset);
 
@@ -174,6 +176,7 @@ ahost__stream *ahost__uv_stream_new(ahost *h, uv_handle_type type, int *err);
 ahost__stream *ahost__uv_stream_open(ahost *h, uv_handle_type type, int fd,
                                      int *err);
 
-int ahost__open_stream(lua_State *L);
+/* Makes the metatable of streams. */
+void ahost__open_stream(lua_State *L);
 
 #endif

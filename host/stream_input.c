@@ -314,6 +314,18 @@ static int read_or_fail(lua_State *L, ahost__stream *s, double timeout) {
 
 /* ---- methods ------------------------------------------------------------------------------- */
 
+/* The stream at index 1 for a reader; raises when it has one. */
+static ahost__stream *start_reading(lua_State *L, ahost__want_kind want,
+                                    lua_Integer size) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    if (s->reader != NULL)
+        luaL_error(L, "another task is reading this stream already");
+    s->want = (uint8_t)want;
+    s->want_size = (uint32_t)size;
+    s->scanned = 0;
+    return s;
+}
+
 /* The size argument at `arg`, `fallback` when it is left out. */
 static lua_Integer check_size(lua_State *L, int arg, lua_Integer least,
                               lua_Integer fallback) {

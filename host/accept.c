@@ -1,0 +1,211 @@
+/*
+ * accept.c - listeners for scripts: net.listen, accept and streams().
+ */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "listener.h"
+#include "net.h"
+
+#define LISTENER_TYPE "ahost.listener"
+
+typedef struct script_listener {
+    ahost__owned owned;
+    ahost__listener listener;
+    ahost__link acceptors; /* waits of those who accept */
+    int boxed, released;
+} script_listener;
+
+/* ---- lifetime ------------------------------------------------------------------------ */
+
+static void free_when_unused(script_listener *l) {
+    if (l->released && !l->boxed)
+        ahost__free(l->listener.host, l, sizeof(*l));
+}
+
+static void on_released(ahost__listener *listener) {
+    script_listener *l =
+        ahost__container_of(listener, script_listener, listener);
+    l->released = 1;
+    free_when_unused(l);
+}
+
+static void close_listener(script_listener *l) {
+    ahost__disown(&l->owned);
+    ahost__settle_all(&l->acceptors, AHOST__CLOSED);
+    ahost__listener_close(&l->listener);
+}
+
+static void close_owned(ahost__owned *owned) {
+    close_listener(ahost__container_of(owned, script_listener, owned));
+}
+
+static const ahost__owned_type owned_listener = {"listener", 1, close_owned};
+
+/* Somebody may accept; when nobody wants to, the connection waits. */
+static void on_ready(ahost__listener *listener) {
+    script_listener *l =
+        ahost__container_of(listener, script_listener, listener);
+    ahost__wait *w = ahost__wait_first(&l->acceptors);
+    if (w != NULL)
+        ahost__settle(w, 0);
+    if (ahost__list_empty(&l->acceptors))
+        ahost__listener_stop(listener);
+}
+
+static script_listener *check_listener(lua_State *L, int arg) {
+    script_listener **box = luaL_checkudata(L, arg, LISTENER_TYPE);
+    if (*box == NULL)
+        luaL_argerror(L, arg, "this listener was never opened");
+    return *box;
+}
+
+/* core.listen(address, [opts]) -> listener | nil, err */
+int ahost__net_listen(lua_State *L) {
+    ahost *h = ahost__of(L);
+    ahost__context *ctx = ahost__context_current(L);
+    ahost__listen_options options;
+    ahost__address address;
+    script_listener **box, *l;
+    int err;
+    ahost__check_address(L, 1, &address);
+    ahost__listen_options_read(L, 2, &options);
+    ahost__context_check_open(L, ctx, "listen");
+    box = lua_newuserdatauv(L, sizeof(*box), 0);
+    *box = NULL;
+    luaL_setmetatable(L, LISTENER_TYPE);
+    l = ahost__alloc(h, sizeof(*l));
+    if (l == NULL)
+        return luaL_error(L, "not enough memory");
+    err = ahost__listener_open(h, &l->listener, &address, &options);
+    if (err != 0) {
+        ahost__free(h, l, sizeof(*l));
+        ahost__push_address(L, &address);
+        return ahost__fail(L, err, "listen on %s", lua_tostring(L, -1));
+    }
+    ahost__list_init(&l->acceptors);
+    l->listener.ready = on_ready;
+    l->listener.released = on_released;
+    l->boxed = 1;
+    *box = l;
+    ahost__own(ctx, &l->owned, &owned_listener);
+    return 1;
+}
+
+/* ---- accepting ------------------------------------------------------------------------- */
+
+static int finish_accept(lua_State *L, ahost__wait *w);
+static const ahost__wait_type accept_wait = {"accept", finish_accept, NULL};
+
+/* -> stream | nil, err; waits for the first connection */
+static int accept_or_wait(lua_State *L, script_listener *l, double timeout) {
+    ahost__context *ctx = ahost__context_current(L);
+    ahost__stream **box = ahost__stream_push_box(L), *s;
+    ahost__wait *w;
+    int err;
+    ahost__context_check_open(L, ctx, "accept");
+    s = ahost__listener_accept(&l->listener, &err);
+    if (s != NULL) {
+        ahost__stream_set_box(box, s);
+        ahost__stream_own(s, ctx);
+        return 1;
+    }
+    w = ahost__wait_begin(L, &accept_wait, l);
+    ahost__list_append(&l->acceptors, &w->link);
+    ahost__wait_timeout(w, timeout);
+    if (!ahost__timer_armed(&l->listener.retry))
+        ahost__listener_start(&l->listener);
+    return ahost__await(L, w);
+}
+
+/* What is left of the time is not kept: another took the connection. */
+static int finish_accept(lua_State *L, ahost__wait *w) {
+    script_listener *l = w->op;
+    if (w->status != 0)
+        return ahost__fail(L, w->status, "accept");
+    return accept_or_wait(L, l, -1);
+}
+
+/* listener:accept([timeout]) -> stream | nil, err */
+static int listener_accept(lua_State *L) {
+    script_listener *l = check_listener(L, 1);
+    double timeout = ahost__opt_timeout(L, 2);
+    if (l->listener.fd < 0)
+        return ahost__fail(L, AHOST__CLOSED, "accept");
+    return accept_or_wait(L, l, timeout);
+}
+
+static int next_stream_done(lua_State *L, int status, lua_KContext unused) {
+    (void)status;
+    (void)unused;
+    if (!lua_isnil(L, -2))
+        return 1;
+    if (ahost__is_error(L, -1, AHOST__CLOSED)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    return lua_error(L);
+}
+
+/* The iterator: the next connection, until the listener is closed. */
+static int next_stream(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushcfunction(L, listener_accept);
+    lua_pushvalue(L, 1);
+    lua_callk(L, 1, 2, 0, next_stream_done);
+    return next_stream_done(L, LUA_OK, 0);
+}
+
+/* listener:streams() -> iterator, listener */
+static int listener_streams(lua_State *L) {
+    check_listener(L, 1);
+    lua_pushcfunction(L, next_stream);
+    lua_pushvalue(L, 1);
+    return 2;
+}
+
+/* listener:address() -> address | nil, err */
+static int listener_address(lua_State *L) {
+    script_listener *l = check_listener(L, 1);
+    if (l->listener.fd < 0)
+        return ahost__fail(L, AHOST__CLOSED, "address");
+    ahost__listener_push_address(L, &l->listener);
+    return 1;
+}
+
+/* listener:close() */
+static int listener_close(lua_State *L) {
+    close_listener(check_listener(L, 1));
+    return 0;
+}
+
+static int listener_gc(lua_State *L) {
+    script_listener **box = lua_touserdata(L, 1), *l = *box;
+    if (l == NULL)
+        return 0;
+    *box = NULL;
+    l->boxed = 0;
+    if (l->released)
+        free_when_unused(l);
+    else
+        close_listener(l);
+    return 0;
+}
+
+static const luaL_Reg methods[] = {{"accept", listener_accept},
+                                   {"streams", listener_streams},
+                                   {"address", listener_address},
+                                   {"close", listener_close},
+                                   {NULL, NULL}};
+
+void ahost__open_listener(lua_State *L) {
+    if (luaL_newmetatable(L, LISTENER_TYPE)) {
+        luaL_newlib(L, methods);
+        lua_setfield(L, -2, "__index");
+        lua_pushcfunction(L, listener_close);
+        lua_setfield(L, -2, "__close");
+        lua_pushcfunction(L, listener_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_pop(L, 1);
+}

@@ -1,0 +1,214 @@
+/*
+ * listener.c - listening sockets of our own, watched by the loop.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net.h"
+
+static const double retry_after = 0.1; /* seconds */
+enum { DEFAULT_BACKLOG = 1024 };
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+void ahost__listen_options_read(lua_State *L, int arg,
+                                ahost__listen_options *options) {
+    ahost__push_option(L, arg, "reuseport");
+    options->reuseport = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    options->backlog =
+        (int)ahost__opt_number(L, arg, "backlog", DEFAULT_BACKLOG);
+    options->mode = (int)ahost__opt_number(L, arg, "mode", -1);
+    if (options->backlog < 1)
+        luaL_error(L, "option 'backlog' must be at least 1");
+}
+
+/* A socket file that nobody listens on any more is in the way: removes it. */
+static void remove_stale(const struct sockaddr *sa, const char *path) {
+    struct stat info;
+    int fd;
+    if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode))
+        return;
+    fd = ahost__new_socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0)
+        return;
+    if (connect(fd, sa, ahost__sockaddr_length(sa)) != 0 &&
+        errno == ECONNREFUSED)
+        unlink(path);
+    close(fd);
+}
+
+static int set_options(int fd, const struct sockaddr *sa, int reuseport) {
+    int on = 1, off = 0;
+    if (sa->sa_family == AF_UNIX)
+        return 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -errno;
+    if (sa->sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (reuseport &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+        return -errno;
+    return 0;
+}
+
+/* A bound and listening socket, or a negative code. The mode is set before
+ * anybody can connect. */
+static int listen_on(const ahost__address *address,
+                     const ahost__listen_options *options) {
+    struct sockaddr_storage storage;
+    const struct sockaddr *sa = (const struct sockaddr *)&storage;
+    int err = ahost__address_numeric(address, &storage), fd;
+    if (err != 0)
+        return err;
+    fd = ahost__new_socket(sa->sa_family, SOCK_STREAM);
+    if (fd < 0)
+        return fd;
+    if (address->is_unix && address->path[0] != '@')
+        remove_stale(sa, address->path);
+    err = set_options(fd, sa, options->reuseport);
+    if (err == 0 && (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
+                     (address->is_unix && options->mode >= 0 &&
+                      address->path[0] != '@' &&
+                      chmod(address->path, (mode_t)options->mode) != 0) ||
+                     listen(fd, options->backlog) != 0))
+        err = -errno;
+    if (err == 0)
+        return fd;
+    close(fd);
+    return err;
+}
+
+static void on_retry(ahost__timer *timer) {
+    ahost__listener *listener =
+        ahost__container_of(timer, ahost__listener, retry);
+    ahost__listener_start(listener);
+}
+
+int ahost__listener_open(ahost *h, ahost__listener *listener,
+                         const ahost__address *address,
+                         const ahost__listen_options *options) {
+    int fd = listen_on(address, options), err;
+    if (fd < 0)
+        return fd;
+    err = uv_poll_init(h->loop, &listener->poll, fd);
+    if (err != 0) {
+        close(fd);
+        return err;
+    }
+    listener->host = h;
+    listener->fd = fd;
+    listener->retry.fire = on_retry;
+    listener->is_unix = (uint8_t)address->is_unix;
+    if (address->is_unix && address->path[0] != '@')
+        strcpy(listener->path, address->path);
+    return 0;
+}
+
+/* ---- watching --------------------------------------------------------------------------- */
+
+static void on_readable(uv_poll_t *poll, int status, int events) {
+    ahost__listener *listener =
+        ahost__container_of(poll, ahost__listener, poll);
+    ahost *h = listener->host;
+    (void)status; /* accept() will tell */
+    (void)events;
+    listener->ready(listener);
+    ahost__ready_run(h);
+}
+
+void ahost__listener_start(ahost__listener *listener) {
+    if (listener->watching || listener->fd < 0)
+        return;
+    listener->watching =
+        uv_poll_start(&listener->poll, UV_READABLE, on_readable) == 0;
+}
+
+void ahost__listener_stop(ahost__listener *listener) {
+    ahost__timer_stop(listener->host, &listener->retry);
+    if (!listener->watching)
+        return;
+    listener->watching = 0;
+    uv_poll_stop(&listener->poll);
+}
+
+/* ---- accepting ---------------------------------------------------------------------------- */
+
+/* Says it once, until a connection could be accepted again. */
+static void exhausted(ahost__listener *listener, int err) {
+    if (!listener->exhausted)
+        ahost__log(listener->host, AHOST_LOG_ERROR, "ahost.net",
+                   "cannot accept connections: %s (%s); those that come wait "
+                   "in the backlog",
+                   ahost__code_message(err), ahost__code_name(err));
+    listener->exhausted = 1;
+    ahost__listener_stop(listener);
+    ahost__timer_start(listener->host, &listener->retry, retry_after);
+}
+
+/* Errors of accept() that are about the connection, which has gone. */
+static int is_transient(int err) {
+    return err == ECONNABORTED || err == EINTR || err == EPROTO ||
+           err == EPERM || err == ENETDOWN || err == ENETUNREACH ||
+           err == EHOSTUNREACH || err == EHOSTDOWN || err == ENOPROTOOPT;
+}
+
+static int accept_socket(const ahost__listener *listener) {
+    int fd;
+    do
+        fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (fd < 0 && is_transient(errno));
+    return fd >= 0 ? fd : -errno;
+}
+
+ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
+    int fd = accept_socket(listener);
+    ahost__stream *s = NULL;
+    *err = fd < 0 ? fd : 0;
+    if (fd >= 0)
+        s = ahost__uv_stream_open(listener->host,
+                                  listener->is_unix ? UV_NAMED_PIPE : UV_TCP,
+                                  fd, err);
+    if (s == NULL && *err != UV_EAGAIN) {
+        exhausted(listener, *err);
+        *err = UV_EAGAIN;
+    }
+    if (s == NULL)
+        return NULL;
+    listener->exhausted = 0;
+    if (!listener->is_unix)
+        uv_tcp_nodelay(&s->uv.tcp, 1);
+    return s;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle) {
+    ahost__listener *listener =
+        ahost__container_of(handle, ahost__listener, poll);
+    listener->released(listener);
+}
+
+void ahost__listener_close(ahost__listener *listener) {
+    if (listener->fd < 0)
+        return;
+    ahost__listener_stop(listener);
+    uv_close((uv_handle_t *)&listener->poll, on_closed);
+    if (listener->path[0] != '\0')
+        unlink(listener->path);
+    close(listener->fd);
+    listener->fd = -1;
+}
+
+void ahost__listener_push_address(lua_State *L,
+                                  const ahost__listener *listener) {
+    struct sockaddr_storage name = {0};
+    socklen_t size = sizeof(name);
+    getsockname(listener->fd, (struct sockaddr *)&name, &size);
+    ahost__push_sockaddr(L, (struct sockaddr *)&name);
+}

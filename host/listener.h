@@ -1,0 +1,59 @@
+/*
+ * listener.h - listening sockets of our own, watched by the loop.
+ *
+ * libuv's uv_listen accepts by itself and answers "too many open files" by
+ * closing what waits; here a connection is accepted when somebody takes it, so
+ * a limit, a pause or a lack of descriptors leaves it in the backlog.
+ */
+#ifndef AHOST_LISTENER_H
+#define AHOST_LISTENER_H
+
+#include <lua.h>
+
+#include "address.h"
+#include "stream.h"
+
+typedef struct ahost__listener ahost__listener;
+
+struct ahost__listener {
+    ahost *host;
+    int fd; /* -1 once closed */
+    uv_poll_t poll;
+    ahost__timer retry; /* after a lack of descriptors */
+    /* Called in the loop while a connection may be waiting. */
+    void (*ready)(ahost__listener *listener);
+    void (*released)(ahost__listener *listener); /* the handle is closed */
+    uint8_t is_unix, watching, exhausted;
+    char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
+};
+
+typedef struct ahost__listen_options {
+    int backlog, reuseport, mode; /* mode of a Unix socket; -1: as it comes */
+} ahost__listen_options;
+
+/* Reads the options of the table at `arg`. */
+void ahost__listen_options_read(lua_State *L, int arg,
+                                ahost__listen_options *options);
+
+/* Listens; 0 or a code. The address needs no lookup. */
+int ahost__listener_open(ahost *h, ahost__listener *listener,
+                         const ahost__address *address,
+                         const ahost__listen_options *options);
+
+/* Starts and stops the calls of `ready`. */
+void ahost__listener_start(ahost__listener *listener);
+void ahost__listener_stop(ahost__listener *listener);
+
+/* Accepts a connection: a stream without owner, or NULL with *err UV_EAGAIN when
+ * none waits. A lack of descriptors or memory is logged once, pauses the
+ * listener for a moment, and reads as UV_EAGAIN too. */
+ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err);
+
+/* Closes the socket; `released` is called later. */
+void ahost__listener_close(ahost__listener *listener);
+
+/* Pushes the address that is listened on. */
+void ahost__listener_push_address(lua_State *L,
+                                  const ahost__listener *listener);
+
+#endif

@@ -1,0 +1,146 @@
+-- ahost.net: connections and listeners. What needs no lookup of names is done in C at
+-- once; here is the policy for names.
+
+local core <const> = require "ahost.net.core"
+local sync <const> = require "ahost.sync"
+local task <const> = require "ahost.task"
+local time <const> = require "ahost.time"
+
+local net <const> = { resolve = core.resolve, udp = core.udp }
+
+-- Seconds that an attempt to connect gets before the next address is tried beside it
+-- (RFC 8305), and between attempts on a Unix socket whose backlog is full.
+local HEAD_START <const> = 0.25
+local BACKLOG_PAUSE <const> = 0.01
+
+--- Splits "name:port" or {host=, port=}; only called for what has a name.
+local function split(address)
+  if type(address) == "table" then return address.host, address.port end
+  return address:match("^(.*):(%d+)$")
+end
+
+--- The addresses of a name, IPv6 and IPv4 in turn.
+local function interleave(addresses)
+  local kinds, mixed = { {}, {} }, {}
+  for _, address in ipairs(addresses) do
+    local kind = (address:sub(1, 1) == "[") == (addresses[1]:sub(1, 1) == "[") and 1 or 2
+    table.insert(kinds[kind], address)
+  end
+  for i = 1, #addresses do
+    mixed[#mixed + 1] = kinds[1][i]
+    mixed[#mixed + 1] = kinds[2][i]
+  end
+  return mixed
+end
+
+local function copy(opts)
+  local copied = {}
+  for name, value in pairs(opts or {}) do copied[name] = value end
+  return copied
+end
+
+--- Seconds left until a deadline, or nil when there is none.
+local function left(deadline)
+  return deadline and math.max(deadline - time.now(), 0)
+end
+
+--- Runs core.connect, again while the backlog of a Unix socket is full.
+local function attempt(address, opts, deadline)
+  while true do
+    opts.timeout = left(deadline)
+    local stream, err = core.connect(address, opts)
+    if stream or err.code ~= "EAGAIN" or opts.timeout == 0 then return stream, err end
+    task.sleep(BACKLOG_PAUSE)
+  end
+end
+
+--- Tries several addresses: each gets a head start before the next one is tried beside
+--- it, and the first that answers wins.
+local function connect_first(addresses, opts, deadline)
+  local results <const> = sync.queue(#addresses)
+  local attempts, failed, first_err = {}, 0, nil
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      for _, running in ipairs(attempts) do running:cancel() end
+      results:close()
+    end,
+  })
+  local function start(address)
+    attempts[#attempts + 1] = task.spawn("connect", function()
+      local stream, err = attempt(address, opts, deadline)
+      local taken = results:try_put({ stream = stream, err = err })
+      if stream and not taken then stream:close() end
+    end)
+  end
+  while failed < #addresses do
+    local following = addresses[#attempts + 1]
+    if following then start(following) end
+    local result = results:get(addresses[#attempts + 1] and HEAD_START or nil)
+    if result and result.stream then return result.stream end
+    if result then failed, first_err = failed + 1, first_err or result.err end
+  end
+  return nil, first_err
+end
+
+--- Looks the host of an address up.
+local function look_up(address, deadline)
+  local host, port = split(address)
+  local addresses, err = core.resolve(host, { port = tonumber(port), timeout = left(deadline) })
+  return addresses and interleave(addresses), err
+end
+
+--- Opens a connection.
+---@param address string|table  "host:port", "[::1]:80", "unix:/path", {host=, port=}
+---@param opts? {timeout: number?, local_address: string?}  seconds for the whole
+---@return stream|nil stream  belongs to the current context; waits
+---@return error|nil err  ECONNREFUSED, TIMEDOUT, EAI_NONAME...
+function net.connect(address, opts)
+  opts = copy(opts)
+  local deadline = opts.timeout and time.now() + opts.timeout
+  local stream, err = attempt(address, opts, deadline)
+  if stream or err.code ~= "EAI_NONAME" then return stream, err end
+  local addresses, lookup_err = look_up(address, deadline)
+  if not addresses then return nil, lookup_err end
+  return connect_first(addresses, opts, deadline)
+end
+
+--- Calls open(address) for each address of a name until one succeeds.
+local function open_first(address, open)
+  local addresses, err = look_up(address)
+  local opened
+  for _, candidate in ipairs(addresses or {}) do
+    opened, err = open(candidate)
+    if opened then break end
+  end
+  return opened, err
+end
+
+--- Listens for connections, to be taken one by one.
+---@param address string|table  port 0 asks for any; ":8080" is all interfaces
+---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?}
+---@return listener|nil listener  belongs to the current context
+---@return error|nil err  EADDRINUSE, EACCES...
+function net.listen(address, opts)
+  local listener, err = core.listen(address, opts)
+  if listener or err.code ~= "EAI_NONAME" then return listener, err end
+  return open_first(address, function(candidate) return core.listen(candidate, opts) end)
+end
+
+--- Listens for connections and runs handler(stream) for each, in a task and a context
+--- of its own: the stream is closed when the handler ends. A handler that raises ends
+--- its connection only; errors of the world are logged at debug, others at error.
+---@param address string|table
+---@param handler fun(stream: stream)
+---@param opts? {limit: integer?, backlog: integer?, reuseport: boolean?, mode: integer?}
+---  limit: connections at once; more wait in the backlog
+---@return server|nil server  belongs to the current context; keeps a script running
+---@return error|nil err  EADDRINUSE, EACCES...
+function net.serve(address, handler, opts)
+  local server, err = core.serve(address, handler, opts)
+  if server or err.code ~= "EAI_NONAME" then return server, err end
+  return open_first(address, function(candidate)
+    return core.serve(candidate, handler, opts)
+  end)
+end
+
+return net
