@@ -40,9 +40,10 @@ void ahost__context_end(ahost__context *ctx) {
     }
     ctx->state = AHOST__CONTEXT_CLOSED;
     ctx->closer = NULL;
-    ctx->scope = NULL;
     ahost__job_drop(&ctx->close_job);
-    ahost__context_drop_side(ctx);
+    if (ctx->scope == NULL) /* else its owner wants the failure yet */
+        ahost__context_drop_side(ctx);
+    ctx->scope = NULL;
     ahost__settle_all(&ctx->waiters, 0);
     if (ctx == h->root)
         ahost__finished(h);

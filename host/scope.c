@@ -84,6 +84,8 @@ static void decide(lua_State *L, ahost__frame *frame) {
 static int leave(lua_State *L, ahost__frame *frame) {
     ahost__task *task = frame->task;
     int failed = is_error_status(frame->status);
+    if (frame->ctx->state == AHOST__CONTEXT_CLOSED)
+        ahost__context_drop_side(frame->ctx);
     task->floor = frame->floor;
     task->current = frame->outer_ctx;
     ahost__frame_leave(frame);

@@ -1,0 +1,55 @@
+-- What specs need to run `ahost` as a process of its own: a temporary
+-- directory, and a shell command whose status, output and errors come back.
+
+local subprocess <const> = {}
+
+local function output_of(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("a")
+  pipe:close()
+  return (text:gsub("\n$", ""))
+end
+
+--- The executable under test: $AHOST, or the one that runs this spec.
+subprocess.ahost = os.getenv("AHOST") or output_of("readlink /proc/$PPID/exe")
+
+function subprocess.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+
+--- Makes a temporary directory.
+---@return string path
+---@return function remove  removes it with all that is in it
+function subprocess.directory()
+  local path = output_of("mktemp -d")
+  return path, function() os.execute("rm -rf " .. subprocess.quote(path)) end
+end
+
+function subprocess.write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(text))
+end
+
+--- Runs a shell script, in which `$ahost` is the executable, to its end.
+---@return {status: integer, out: string, err: string}  status is above 128 for a signal
+function subprocess.shell(script)
+  local directory <const>, remove <const> = subprocess.directory()
+  subprocess.write(directory .. "/script", "ahost=" .. subprocess.quote(subprocess.ahost)
+    .. "\nexport ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}\n" .. script)
+  local ok, how, status = os.execute(
+    ("timeout 60 sh @/script >@/out 2>@/err </dev/null"):gsub("@", directory))
+  local result <const> = {
+    status = ok and 0 or how == "signal" and 128 + status or status,
+    out = read(directory .. "/out"),
+    err = read(directory .. "/err"),
+  }
+  remove()
+  return result
+end
+
+return subprocess
