@@ -5,10 +5,10 @@
 
 #include <lauxlib.h>
 
-static const luaL_Reg functions[] = {{"connect", ahost__net_connect},
-                                     {"listen", ahost__net_listen},
-                                     {"serve", ahost__net_serve},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"connect", ahost__net_connect}, {"listen", ahost__net_listen},
+    {"resolve", ahost__net_resolve}, {"serve", ahost__net_serve},
+    {"udp", ahost__net_udp},         {NULL, NULL}};
 
 int ahost__open_net(lua_State *L) {
     ahost__open_stream(L);

@@ -21,6 +21,8 @@ void ahost__push_option(lua_State *L, int arg, const char *name);
 int ahost__net_connect(lua_State *L);
 int ahost__net_listen(lua_State *L);
 int ahost__net_serve(lua_State *L);
+int ahost__net_resolve(lua_State *L);
+int ahost__net_udp(lua_State *L);
 
 /* The metatables of what these functions return. */
 void ahost__open_stream(lua_State *L);
