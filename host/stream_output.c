@@ -3,8 +3,10 @@
  *
  * What is written is copied into chunks, so that the caller may forget it. At
  * the end of the turn (or when 64 KiB have gathered) everything leaves in one
- * system call. What the kernel does not take goes to an asynchronous write; the
- * chunks in flight stay where they are until it ends.
+ * system call. A large write leaves at once, with what has gathered before it
+ * and from where it is: one call all the same, without the copy. What the kernel
+ * does not take goes to an asynchronous write; the chunks in flight stay where
+ * they are until it ends.
  */
 #include <lauxlib.h>
 #include <string.h>
@@ -17,14 +19,20 @@ struct ahost__chunk {
     char data[];
 };
 
-enum { FIRST_CHUNK = 480, CHUNK = 16384, BUFFERS = 64 };
+enum {
+    FIRST_CHUNK = 480,
+    CHUNK = 16384,
+    BUFFERS = 64,  /* of one system call */
+    LARGE = 8192,  /* bytes of a write that is not copied... */
+    LARGE_ARGS = 8 /* ...if it has no more arguments than these */
+};
 
 /* ---- chunks ---------------------------------------------------------------------- */
 
 static ahost__chunk *new_chunk(ahost *h, size_t capacity) {
-    ahost__chunk *chunk = ahost__alloc(h, sizeof(*chunk) + capacity);
+    ahost__chunk *chunk = ahost__resize(h, NULL, 0, sizeof(*chunk) + capacity);
     if (chunk != NULL)
-        chunk->capacity = (uint32_t)capacity;
+        *chunk = (ahost__chunk){.capacity = (uint32_t)capacity};
     return chunk;
 }
 
@@ -116,11 +124,13 @@ void ahost__stream_fail_output(ahost__stream *s, int error) {
 
 /* ---- sending ------------------------------------------------------------------------- */
 
-/* The oldest chunks as buffers; returns how many and their bytes. */
-static unsigned gather(const ahost__stream *s, uv_buf_t *bufs, size_t *bytes) {
+/* The oldest chunks as at most `most` buffers; returns how many and their
+ * bytes. */
+static unsigned gather(const ahost__stream *s, uv_buf_t *bufs, unsigned most,
+                       size_t *bytes) {
     unsigned count = 0;
     *bytes = 0;
-    for (ahost__chunk *c = s->out; c != NULL && count < BUFFERS; c = c->next) {
+    for (ahost__chunk *c = s->out; c != NULL && count < most; c = c->next) {
         bufs[count] = uv_buf_init(c->data + c->start, c->end - c->start);
         *bytes += bufs[count++].len;
     }
@@ -132,7 +142,7 @@ static int send_now(ahost__stream *s) {
     while (s->queued > 0) {
         uv_buf_t bufs[BUFFERS];
         size_t bytes;
-        unsigned count = gather(s, bufs, &bytes);
+        unsigned count = gather(s, bufs, BUFFERS, &bytes);
         int sent = s->transport->try_write(s, bufs, count);
         if (sent < 0)
             return sent;
@@ -147,7 +157,7 @@ static int send_now(ahost__stream *s) {
 static int send_later(ahost__stream *s) {
     uv_buf_t bufs[BUFFERS];
     size_t bytes;
-    unsigned count = gather(s, bufs, &bytes);
+    unsigned count = gather(s, bufs, BUFFERS, &bytes);
     int err = s->transport->write(s, bufs, count);
     if (err != 0)
         return err;
@@ -243,14 +253,17 @@ static int refusal(const ahost__stream *s) {
     return s->shut ? UV_EPIPE : s->out_error;
 }
 
-/* Queues the string or the array of strings at `arg`. */
-static int queue_value(lua_State *L, ahost__stream *s, int arg) {
-    size_t size;
+/* Queues the string or the array of strings at `arg`, but for the first bytes
+ * of strings, `*sent` in all, which have left already. */
+static int queue_value(lua_State *L, ahost__stream *s, int arg, size_t *sent) {
+    size_t size, skip;
     const char *data;
     int err = 0;
     if (!lua_istable(L, arg)) {
-        data = luaL_checklstring(L, arg, &size);
-        return queue_bytes(s, data, size);
+        data = lua_tolstring(L, arg, &size);
+        skip = *sent < size ? *sent : size;
+        *sent -= skip;
+        return queue_bytes(s, data + skip, size - skip);
     }
     for (lua_Integer i = 1, n = luaL_len(L, arg); i <= n && err == 0; i++) {
         lua_rawgeti(L, arg, i);
@@ -261,11 +274,13 @@ static int queue_value(lua_State *L, ahost__stream *s, int arg) {
     return err;
 }
 
-/* Checks the whole before a byte of it is queued. */
-static void check_value(lua_State *L, int arg) {
+/* Checks the whole before a byte of it is queued; returns the size of what can
+ * be sent from where it is. */
+static size_t check_value(lua_State *L, int arg) {
+    size_t size;
     if (!lua_istable(L, arg)) {
-        luaL_checkstring(L, arg);
-        return;
+        luaL_checklstring(L, arg, &size);
+        return size;
     }
     for (lua_Integer i = 1, n = luaL_len(L, arg); i <= n; i++) {
         lua_rawgeti(L, arg, i);
@@ -275,22 +290,64 @@ static void check_value(lua_State *L, int arg) {
                        (int)i, luaL_typename(L, -1));
         lua_pop(L, 1);
     }
+    return 0;
+}
+
+/* The strings from index 2 to `top`, behind what has gathered. */
+static unsigned gather_arguments(lua_State *L, const ahost__stream *s, int top,
+                                 uv_buf_t *bufs, size_t *bytes) {
+    unsigned count = gather(s, bufs, BUFFERS - LARGE_ARGS, bytes);
+    if (*bytes < s->queued)
+        return count;
+    for (int arg = 2; arg <= top && !lua_istable(L, arg); arg++) {
+        size_t size;
+        const char *data = lua_tolstring(L, arg, &size);
+        bufs[count++] = uv_buf_init((char *)(uintptr_t)data, (unsigned)size);
+        *bytes += size;
+    }
+    return count;
+}
+
+/* Sends the strings from index 2 on without a copy. Returns how many of their
+ * bytes the kernel took, or a negative code. */
+static int64_t send_arguments(lua_State *L, ahost__stream *s, int top) {
+    uv_buf_t bufs[BUFFERS];
+    size_t bytes, queued = s->queued;
+    unsigned count = gather_arguments(L, s, top, bufs, &bytes);
+    int sent = s->transport->try_write(s, bufs, count);
+    if (sent < 0)
+        return sent == UV_EAGAIN ? 0 : sent;
+    if ((size_t)sent <= queued) {
+        drop_sent(s, (size_t)sent);
+        return 0;
+    }
+    drop_sent(s, queued);
+    return (int64_t)((size_t)sent - queued);
 }
 
 /* stream:write(data, ...) -> true | nil, err */
 static int stream_write(lua_State *L) {
     ahost__stream *s = ahost__check_stream(L, 1);
     int top = lua_gettop(L), err = refusal(s);
+    size_t size = 0, sent = 0;
     for (int arg = 2; arg <= top; arg++)
-        check_value(L, arg);
+        size += check_value(L, arg);
+    if (size >= LARGE && top <= LARGE_ARGS && err == 0 && !s->sending) {
+        int64_t taken = send_arguments(L, s, top);
+        if (taken < 0)
+            ahost__stream_fail_output(s, (int)taken);
+        else
+            sent = (size_t)taken;
+        err = s->out_error;
+    }
     for (int arg = 2; arg <= top && err == 0; arg++)
-        err = queue_value(L, s, arg);
+        err = queue_value(L, s, arg, &sent);
+    if (err == 0 && s->queued > 0)
+        send_soon(s);
+    if (err == 0)
+        err = s->out_error;
     if (err != 0)
         return ahost__fail(L, err, "write");
-    if (s->queued > 0)
-        send_soon(s);
-    if (s->out_error != 0)
-        return ahost__fail(L, s->out_error, "write");
     if (s->queued > AHOST__HIGH_WATER)
         return wait_for_room(L, s, AHOST__LOW_WATER, s->timeout, &write_wait);
     lua_pushboolean(L, 1);
