@@ -10,6 +10,7 @@
 #include "net.h"
 
 int ahost__open_host(lua_State *L);
+int ahost__open_sync(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.context", ahost__open_context)                                    \
@@ -17,6 +18,7 @@ int ahost__open_host(lua_State *L);
     X("ahost.host", ahost__open_host)                                          \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.task.core", ahost__open_task)                                     \
     X("cjson", luaopen_cjson)
 
