@@ -11,6 +11,7 @@
 
 int ahost__open_host(lua_State *L);
 int ahost__open_sync(lua_State *L);
+int ahost__open_time(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.context", ahost__open_context)                                    \
@@ -20,6 +21,7 @@ int ahost__open_sync(lua_State *L);
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.task.core", ahost__open_task)                                     \
+    X("ahost.time", ahost__open_time)                                          \
     X("cjson", luaopen_cjson)
 
 #endif
