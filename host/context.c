@@ -120,18 +120,21 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
 /* ---- failures
  * -------------------------------------------------------------------- */
 
-/* Logs the error on the top of L with the traceback of the task. */
-static void log_failure(lua_State *L, ahost__task *task, int level,
-                        const char *what) {
+void ahost__log_failure(lua_State *L, int level, const char *logger,
+                        ahost__task *task, const char *what) {
     int top = lua_gettop(L);
     const char *name = ahost__task_push_name(L, task), *text, *trace;
     text = luaL_tolstring(L, top, NULL);
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     trace = lua_tostring(L, -1);
-    ahost__log(ahost__of(L), level, "ahost.task", "%s%s: %s%s%s",
-               name, what, text, trace != NULL ? "\n" : "",
-               trace != NULL ? trace : "");
+    ahost__log(ahost__of(L), level, logger, "%s%s: %s%s%s", name, what, text,
+               trace != NULL ? "\n" : "", trace != NULL ? trace : "");
     lua_settop(L, top);
+}
+
+static void log_failure(lua_State *L, ahost__task *task, int level,
+                        const char *what) {
+    ahost__log_failure(L, level, "ahost.task", task, what);
 }
 
 static void cancel_tasks(ahost__context *ctx) {

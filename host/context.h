@@ -52,8 +52,8 @@ struct ahost__context {
     ahost__frame *scope; /* when it is a scope: the frame of its owner */
     ahost__job close_job;
     ahost__child_watch *watch; /* of its children, or NULL */
-    uint32_t slot;       /* index of its Lua side; 0 while it has none */
-    uint32_t references; /* tasks, children, Lua, owned things */
+    uint32_t slot;             /* index of its Lua side; 0 while it has none */
+    uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
     uint8_t state, on_error, phase;
     uint8_t failed; /* the first failure is kept in the Lua side */
@@ -96,6 +96,11 @@ void ahost__context_end(ahost__context *ctx);
 
 /* The task of `ctx` failed: the error is on the top of L, popped. */
 void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task);
+
+/* Logs the error on the top of L with the task's name, `what` and the task's
+ * traceback; the error stays. */
+void ahost__log_failure(lua_State *L, int level, const char *logger,
+                        ahost__task *task, const char *what);
 
 /* A task of the context has ended and left it. */
 void ahost__context_task_ended(ahost__context *ctx, ahost__task *task);
