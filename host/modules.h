@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "net.h"
+#include "signals.h"
 
 int ahost__open_host(lua_State *L);
 
@@ -17,6 +18,7 @@ int ahost__open_host(lua_State *L);
     X("ahost.host", ahost__open_host)                                          \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.task.core", ahost__open_task)                                     \
     X("cjson", luaopen_cjson)
 
