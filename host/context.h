@@ -131,8 +131,10 @@ enum {
     AHOST__SIDE_FAILURE,    /* the first failure, an error of any type */
     AHOST__SIDE_TRACEBACK,  /* and where it was raised */
     AHOST__SIDE_ATTRIBUTES, /* data attributes */
-    AHOST__SIDE_VALUES,     /* resources: key -> value */
+    AHOST__SIDE_VALUES,     /* resources: key, all spellings -> value */
     AHOST__SIDE_ENTRIES,    /* resources: key -> description */
+    AHOST__SIDE_MADE,       /* description of a lazy resource -> value */
+    AHOST__SIDE_MAKING,     /* the same -> who is at making it */
     AHOST__SIDE_SIGNAL      /* ctx.published */
 };
 
@@ -142,11 +144,11 @@ void ahost__context_drop_side(ahost__context *ctx);
 /* Pops a value and, below it, a name: a data attribute. */
 void ahost__context_set_attribute(lua_State *L, ahost__context *ctx);
 
+/* Whether the name at `index` cannot be given to a new attribute. */
+int ahost__context_has_attribute(lua_State *L, ahost__context *ctx, int index);
+
 /* opts.on_error of the table at `arg`, if there is one. */
 int ahost__opt_on_error(lua_State *L, int arg);
-
-/* Pushes the signal ctx.published, making it when needed; returns 1. */
-int ahost__push_published(lua_State *L, ahost__context *ctx);
 
 /* ctx:spawn, which task.c implements. */
 int ahost__context_spawn(lua_State *L);
@@ -160,8 +162,6 @@ int ahost__context_close_metamethod(lua_State *L);
 int ahost__push_child_context(lua_State *L, ahost__context *parent,
                               int on_error);
 
-/* Adds the methods of resources to the table of methods on the top. */
-void ahost__open_resources(lua_State *L);
 int ahost__open_context(lua_State *L);
 
 #endif

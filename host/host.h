@@ -34,6 +34,7 @@ struct ahost {
     ahost__task *ready_first, **ready_last;
     ahost__task *current; /* the running task; NULL outside tasks */
     ahost__link jobs;
+    ahost__link requests; /* waits for resources that nobody has published */
     int draining;    /* inside ahost__ready_run */
     int nesting;     /* of ahost__spawn_now */
     int awaiting;    /* the coroutine that just yielded did so to wait */
