@@ -12,8 +12,11 @@
 #include <string.h>
 
 #include "host.h"
+#include "resource.h"
 
 #define CONTEXT_TYPE "ahost.context"
+
+static const char methods_key; /* of the table of methods in the registry */
 
 /* ---- lifetime
  * ----------------------------------------------------------------- */
@@ -120,18 +123,21 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
 /* ---- failures
  * -------------------------------------------------------------------- */
 
-/* Logs the error on the top of L with the traceback of the task. */
-static void log_failure(lua_State *L, ahost__task *task, int level,
-                        const char *what) {
+void ahost__log_failure(lua_State *L, int level, const char *logger,
+                        ahost__task *task, const char *what) {
     int top = lua_gettop(L);
     const char *name = ahost__task_push_name(L, task), *text, *trace;
     text = luaL_tolstring(L, top, NULL);
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     trace = lua_tostring(L, -1);
-    ahost__log(ahost__of(L), level, "ahost.task", "%s%s: %s%s%s",
-               name, what, text, trace != NULL ? "\n" : "",
-               trace != NULL ? trace : "");
+    ahost__log(ahost__of(L), level, logger, "%s%s: %s%s%s", name, what, text,
+               trace != NULL ? "\n" : "", trace != NULL ? trace : "");
     lua_settop(L, top);
+}
+
+static void log_failure(lua_State *L, ahost__task *task, int level,
+                        const char *what) {
+    ahost__log_failure(L, level, "ahost.task", task, what);
 }
 
 static void cancel_tasks(ahost__context *ctx) {
@@ -328,14 +334,17 @@ static int context_state(lua_State *L) {
     return 1;
 }
 
-/* Pushes the data attribute whose name is at index 2, the nearest one. */
+/* Pushes the data attribute whose name is at index 2, the nearest one. That of
+ * a lazy resource is the resource. */
 static int push_attribute(lua_State *L, ahost__context *ctx) {
     for (; ctx != NULL; ctx = ctx->parent) {
         if (!ctx->has_attributes)
             continue;
         ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
         lua_pushvalue(L, 2);
-        if (lua_rawget(L, -2) != LUA_TNIL)
+        if (lua_rawget(L, -2) == LUA_TFUNCTION)
+            return ahost__resource_attribute(L);
+        if (!lua_isnil(L, -1))
             return 1;
         lua_pop(L, 2);
     }
@@ -343,8 +352,7 @@ static int push_attribute(lua_State *L, ahost__context *ctx) {
 }
 
 /* Fields that are computed: parent and published. */
-static int push_special(lua_State *L, ahost__context *ctx) {
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+static int push_special(lua_State *L, ahost__context *ctx, const char *name) {
     if (strcmp(name, "parent") == 0) {
         if (ctx->parent == NULL)
             lua_pushnil(L);
@@ -363,15 +371,48 @@ static int context_index(lua_State *L) {
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
         return 1;
     ctx = ahost__check_context(L, 1);
-    return push_special(L, ctx) || push_attribute(L, ctx);
+    if (lua_type(L, 2) == LUA_TSTRING &&
+        push_special(L, ctx, lua_tostring(L, 2)))
+        return 1;
+    return push_attribute(L, ctx);
 }
 
-/* ctx.name = value; upvalue: the methods, whose names are taken. */
+/* Whether the name at `index` stands for something else on every context. */
+static int is_reserved(lua_State *L, int index) {
+    int taken;
+    if (lua_type(L, index) == LUA_TSTRING) {
+        const char *name = lua_tostring(L, index);
+        if (strcmp(name, "parent") == 0 || strcmp(name, "published") == 0)
+            return 1;
+    }
+    lua_pushvalue(L, index);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &methods_key);
+    lua_insert(L, -2);
+    taken = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    return taken;
+}
+
+int ahost__context_has_attribute(lua_State *L, ahost__context *ctx, int index) {
+    int taken;
+    if (is_reserved(L, index))
+        return 1;
+    if (!ctx->has_attributes)
+        return 0;
+    lua_pushvalue(L, index);
+    ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
+    lua_insert(L, -2);
+    taken = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    return taken;
+}
+
+/* ctx.name = value */
 static int context_newindex(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     ahost__context_check_open(L, ctx, "setting a data attribute");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL || push_special(L, ctx))
+    luaL_argcheck(L, !lua_isnil(L, 2), 2, "the name of an attribute is nil");
+    if (is_reserved(L, 2))
         return luaL_error(L, "a context's '%s' cannot be replaced",
                           luaL_tolstring(L, 2, NULL));
     lua_settop(L, 3);
@@ -419,13 +460,11 @@ static const luaL_Reg methods[] = {{"spawn", ahost__context_spawn},
                                    {NULL, NULL}};
 
 static const luaL_Reg meta[] = {{"__eq", context_eq},
+                                {"__newindex", context_newindex},
                                 {"__tostring", context_tostring},
                                 {"__gc", context_gc},
                                 {"__close", ahost__context_close_metamethod},
                                 {NULL, NULL}};
-
-static const luaL_Reg with_methods[] = {
-    {"__index", context_index}, {"__newindex", context_newindex}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"current", context_current},
                                      {"new", context_new},
@@ -436,8 +475,11 @@ int ahost__open_context(lua_State *L) {
     if (luaL_newmetatable(L, CONTEXT_TYPE)) {
         luaL_setfuncs(L, meta, 0);
         luaL_newlib(L, methods);
-        ahost__open_resources(L);
-        luaL_setfuncs(L, with_methods, 1);
+        ahost__open_resources(L, -2);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &methods_key);
+        lua_pushcclosure(L, context_index, 1);
+        lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);
     luaL_newlib(L, functions);

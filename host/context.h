@@ -52,8 +52,8 @@ struct ahost__context {
     ahost__frame *scope; /* when it is a scope: the frame of its owner */
     ahost__job close_job;
     ahost__child_watch *watch; /* of its children, or NULL */
-    uint32_t slot;       /* index of its Lua side; 0 while it has none */
-    uint32_t references; /* tasks, children, Lua, owned things */
+    uint32_t slot;             /* index of its Lua side; 0 while it has none */
+    uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
     uint8_t state, on_error, phase;
     uint8_t failed; /* the first failure is kept in the Lua side */
@@ -97,6 +97,11 @@ void ahost__context_end(ahost__context *ctx);
 /* The task of `ctx` failed: the error is on the top of L, popped. */
 void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task);
 
+/* Logs the error on the top of L with the task's name, `what` and the task's
+ * traceback; the error stays. */
+void ahost__log_failure(lua_State *L, int level, const char *logger,
+                        ahost__task *task, const char *what);
+
 /* A task of the context has ended and left it. */
 void ahost__context_task_ended(ahost__context *ctx, ahost__task *task);
 
@@ -126,8 +131,10 @@ enum {
     AHOST__SIDE_FAILURE,    /* the first failure, an error of any type */
     AHOST__SIDE_TRACEBACK,  /* and where it was raised */
     AHOST__SIDE_ATTRIBUTES, /* data attributes */
-    AHOST__SIDE_VALUES,     /* resources: key -> value */
+    AHOST__SIDE_VALUES,     /* resources: key, all spellings -> value */
     AHOST__SIDE_ENTRIES,    /* resources: key -> description */
+    AHOST__SIDE_MADE,       /* description of a lazy resource -> value */
+    AHOST__SIDE_MAKING,     /* the same -> who is at making it */
     AHOST__SIDE_SIGNAL      /* ctx.published */
 };
 
@@ -137,11 +144,11 @@ void ahost__context_drop_side(ahost__context *ctx);
 /* Pops a value and, below it, a name: a data attribute. */
 void ahost__context_set_attribute(lua_State *L, ahost__context *ctx);
 
+/* Whether the name at `index` cannot be given to a new attribute. */
+int ahost__context_has_attribute(lua_State *L, ahost__context *ctx, int index);
+
 /* opts.on_error of the table at `arg`, if there is one. */
 int ahost__opt_on_error(lua_State *L, int arg);
-
-/* Pushes the signal ctx.published, making it when needed; returns 1. */
-int ahost__push_published(lua_State *L, ahost__context *ctx);
 
 /* ctx:spawn, which task.c implements. */
 int ahost__context_spawn(lua_State *L);
@@ -155,8 +162,6 @@ int ahost__context_close_metamethod(lua_State *L);
 int ahost__push_child_context(lua_State *L, ahost__context *parent,
                               int on_error);
 
-/* Adds the methods of resources to the table of methods on the top. */
-void ahost__open_resources(lua_State *L);
 int ahost__open_context(lua_State *L);
 
 #endif

@@ -34,6 +34,7 @@ struct ahost {
     ahost__task *ready_first, **ready_last;
     ahost__task *current; /* the running task; NULL outside tasks */
     ahost__link jobs;
+    ahost__link requests; /* waits for resources that nobody has published */
     int draining;    /* inside ahost__ready_run */
     int nesting;     /* of ahost__spawn_now */
     int awaiting;    /* the coroutine that just yielded did so to wait */
@@ -56,6 +57,7 @@ struct ahost {
     ahost__task *free_tasks;
     ahost__pool_slot *pool;
     size_t pool_size, pool_capacity;
+    size_t pool_idle; /* the least that was in it since the last collection */
     uint32_t task_ids;
     uint32_t co_slots;
     size_t task_count;   /* not ended, without the host's own */

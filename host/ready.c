@@ -10,10 +10,9 @@
 #include "host.h"
 
 enum {
-    DRAIN_RESUMES = 1024,     /* at most in one drain */
-    DRAIN_CHECK = 16,         /* resumes between looks at the clock */
-    DRAIN_TIME = 2 * 1000000, /* nanoseconds after which timers get a turn */
-    CREDIT = 128              /* results without waiting, for one resume */
+    DRAIN_RESUMES = 1024,    /* at most in one drain */
+    DRAIN_CHECK = 16,        /* resumes between looks at the clock */
+    DRAIN_TIME = 2 * 1000000 /* nanoseconds after which timers get a turn */
 };
 
 void ahost__ready_push(ahost *h, ahost__task *task) {
@@ -42,9 +41,10 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
 #endif
     task->started = 1;
     task->state = AHOST__TASK_RUNNING;
-    task->credit = CREDIT;
+    task->credit = AHOST__CREDIT;
     h->current = task;
     status = lua_resume(task->co, from, arguments, &results);
+    task = h->current; /* a series goes on as another task */
     h->current = outer;
     h->awaiting = 0;
     if (status != LUA_YIELD)

@@ -12,7 +12,7 @@
 
 #include "host.h"
 
-enum { SLAB_TASKS = 32, NESTING = 8, POOL_KEPT = 64 };
+enum { SLAB_TASKS = 32, POOL_KEPT = 64 };
 
 typedef struct task_slab {
     ahost__link link;
@@ -92,6 +92,8 @@ static ahost__pool_slot take_coroutine(lua_State *L) {
         if (taken.co == NULL)
             taken.co = new_coroutine(L, taken.slot);
         h->pool_size--;
+        if (h->pool_idle > h->pool_size)
+            h->pool_idle = h->pool_size;
         return taken;
     }
     if (h->co_slots == h->pool_capacity && !grow_pool(h))
@@ -106,11 +108,12 @@ static void give_coroutine(ahost *h, ahost__pool_slot slot) {
     h->pool[h->pool_size++] = slot;
 }
 
-/* Each garbage collection lets go of half of the pooled coroutines, those at
- * the bottom, which have been idle the longest. */
+/* Each garbage collection lets go of half of the pooled coroutines that nobody
+ * has used since the one before: those at the bottom. */
 static int trim_pool(lua_State *L) {
     ahost *h = ahost__of(L);
-    size_t half = h->pool_size > POOL_KEPT ? h->pool_size / 2 : 0;
+    size_t half = h->pool_idle > POOL_KEPT ? h->pool_idle / 2 : 0;
+    h->pool_idle = h->pool_size;
     lua_rawgeti(L, LUA_REGISTRYINDEX, h->coroutines);
     for (size_t i = 0; lua_istable(L, -1) && i < half; i++) {
         h->pool[i].co = NULL;
@@ -142,6 +145,10 @@ enum { BOX_RESULTS = 1, BOX_NAME };
 
 static task_box *check_box(lua_State *L, int arg) {
     return luaL_checkudata(L, arg, TASK_TYPE);
+}
+
+ahost__task *ahost__check_task(lua_State *L, int arg) {
+    return check_box(L, arg)->task;
 }
 
 void ahost__push_task(lua_State *L, ahost__task *task) {
@@ -209,17 +216,17 @@ static void forget(lua_State *L, int table, uint32_t id) {
 /* ---- the body
  * ------------------------------------------------------------------- */
 
-/* Keeps what the body returned, above the message handler, for join. */
-static void keep_results(lua_State *L, ahost__task *task) {
+/* Keeps what the body returned, above index `base`, for join. */
+static void keep_results(lua_State *L, ahost__task *task, int base) {
     task_box *box;
-    int results = lua_gettop(L) - 1;
+    int results = lua_gettop(L) - base;
     if (!task->boxed || results == 0)
         return;
     if (results > 1) {
         lua_createtable(L, results, 0);
-        lua_insert(L, 2);
+        lua_insert(L, base + 1);
         for (int i = results; i > 0; i--)
-            lua_rawseti(L, 2, i);
+            lua_rawseti(L, base + 1, i);
     }
     ahost__push_task(L, task);
     box = lua_touserdata(L, -1);
@@ -239,34 +246,39 @@ static void keep_error(lua_State *L, ahost__task *task) {
     lua_pop(L, 1);
 }
 
-/* The body has returned or raised: tells those concerned. What this raises is
- * caught by the resume. */
-static int task_end(lua_State *L, int status, lua_KContext unused) {
+void ahost__task_end(lua_State *L, int status, int base) {
     ahost__task *task = ahost__of(L)->current;
-    (void)unused;
     task->floor = 0; /* nothing interrupts from here on */
     if (status == LUA_OK || status == LUA_YIELD) {
         task->state = AHOST__TASK_DONE;
-        keep_results(L, task);
-        return 0;
+        keep_results(L, task, base);
+        return;
     }
     if (task->cancelled && ahost__is_error(L, -1, AHOST__CANCELLED)) {
         task->state = AHOST__TASK_CANCELLED;
         keep_error(L, task);
-        return 0;
+        return;
     }
     task->state = AHOST__TASK_FAILED;
     keep_error(L, task);
-    ahost__context_fail(L, task->ctx, task);
+    if (task->logger != NULL)
+        ahost__log_failure(L, AHOST_LOG_ERROR, task->logger, task, "");
+    else
+        ahost__context_fail(L, task->ctx, task);
+}
+
+/* Stack: handler, results or error. */
+static int body_ended(lua_State *L, int status, lua_KContext unused) {
+    (void)unused;
+    ahost__task_end(L, status, 1);
     return 0;
 }
 
+/* Stack: handler, body, arguments. */
 static int task_main(lua_State *L) {
-    int status;
-    lua_pushcfunction(L, ahost__on_raise);
-    lua_insert(L, 1);
-    status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, task_end);
-    return task_end(L, status, 0);
+    int status =
+        lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_ended);
+    return body_ended(L, status, 0);
 }
 
 /* ---- start and end
@@ -282,22 +294,28 @@ static void link_context(ahost__task *task, ahost__context *ctx) {
     ahost__list_append(&ctx->tasks, &task->link);
 }
 
-static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
+ahost__task *ahost__task_create(lua_State *L, lua_CFunction body, int values) {
     ahost *h = ahost__of(L);
-    ahost__pool_slot slot;
-    ahost__task *task;
-    if (ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSED)
-        luaL_error(L, "cannot spawn a task in a closed context");
-    slot = take_coroutine(L);
-    task = lua_checkstack(slot.co, nargs + 2) ? new_task(h) : NULL;
+    ahost__pool_slot slot = take_coroutine(L);
+    ahost__task *task =
+        lua_checkstack(slot.co, values + 2) ? new_task(h) : NULL;
     if (task == NULL) {
         give_coroutine(h, slot);
         luaL_error(L, "not enough memory");
     }
     task->co = slot.co;
     task->co_slot = slot.slot;
-    lua_pushcfunction(task->co, task_main);
-    lua_xmove(L, task->co, nargs + 1);
+    lua_pushcfunction(task->co, body);
+    lua_pushcfunction(task->co, ahost__on_raise);
+    lua_xmove(L, task->co, values);
+    return task;
+}
+
+static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
+    ahost__task *task;
+    if (ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSED)
+        luaL_error(L, "cannot spawn a task in a closed context");
+    task = ahost__task_create(L, task_main, nargs + 1);
     link_context(task, ctx);
     return task;
 }
@@ -311,7 +329,7 @@ ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs) {
 void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
     ahost__task *task = create(L, ctx, nargs);
     ahost *h = task->host;
-    if (h->nesting >= NESTING) {
+    if (h->nesting >= AHOST__NESTING) {
         ahost__ready_push(h, task);
         return;
     }
@@ -345,32 +363,82 @@ void ahost__task_leave_context(ahost__task *task) {
     task->host->task_count--;
 }
 
-void ahost__task_ended(ahost__task *task, int status) {
-    ahost *h = task->host;
+/* The task's last tie to its context. */
+static void end_in_context(ahost__task *task) {
     ahost__context *ctx = task->ctx;
+    task->ctx = NULL;
+    if (ctx == NULL)
+        return;
+    if (!task->abandoned) {
+        ahost__list_remove(&task->link);
+        ctx->task_count--;
+        task->host->task_count--;
+        ahost__context_task_ended(ctx, task);
+    }
+    ahost__context_unref(ctx);
+}
+
+/* Ends a task whose coroutine is taken care of. */
+static void dissolve(ahost__task *task) {
+    ahost *h = task->host;
     int boxed = task->boxed;
-    if (!task->started)
-        task->state = AHOST__TASK_CANCELLED;
-    if (status != LUA_OK)
-        report_lost_error(task);
+    task->co = NULL;
     while (task->frames != NULL)
         ahost__frame_leave(task->frames);
-    release_coroutine(task, status);
     if (task->has_side)
         forget(h->L, h->task_sides, task->id);
     if (boxed)
         forget(h->L, h->task_boxes, task->id);
     task->has_side = 0;
     ahost__settle_all(&task->joiners, 0);
-    if (ctx != NULL) {
-        if (!task->abandoned) {
-            ahost__task_leave_context(task);
-            ahost__context_task_ended(ctx, task);
-        }
-        ahost__context_unref(ctx);
-    }
+    end_in_context(task);
     if (!boxed)
         free_task(task);
+}
+
+void ahost__task_ended(ahost__task *task, int status) {
+    if (!task->started)
+        task->state = AHOST__TASK_CANCELLED;
+    if (status != LUA_OK)
+        report_lost_error(task);
+    release_coroutine(task, status);
+    dissolve(task);
+}
+
+/* Whether anybody but its own code has had to do with the task. */
+static int is_known(const ahost__task *task) {
+    return task->boxed || task->has_side || task->abandoned ||
+           task->frames != NULL;
+}
+
+/* Gives the coroutine of an ended task to a new one. */
+static ahost__task *replace(lua_State *L, ahost__task *ended) {
+    ahost__task *task = new_task(ended->host);
+    if (task == NULL)
+        luaL_error(L, "not enough memory");
+    task->co = ended->co;
+    task->co_slot = ended->co_slot;
+    task->started = 1;
+    task->host->current = task;
+    dissolve(ended);
+    return task;
+}
+
+/* A task that nobody knows of is told from a new one by nothing. */
+ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx) {
+    ahost__task *task = ahost__of(L)->current;
+    if (is_known(task))
+        task = replace(L, task);
+    if (task->ctx != ctx) {
+        end_in_context(task);
+        link_context(task, ctx);
+    }
+    task->current = ctx;
+    task->state = AHOST__TASK_RUNNING;
+    task->floor = -1;
+    task->credit = AHOST__CREDIT;
+    task->cancelled = task->rethrows = 0;
+    return task;
 }
 
 void ahost__task_cancel(ahost__task *task) {
@@ -500,7 +568,7 @@ static int finish_join(lua_State *L, ahost__wait *w) {
 static const ahost__wait_type join_wait = {"join", finish_join, NULL};
 
 /* task:join([timeout]) -> ... | nil, err */
-static int task_join(lua_State *L) {
+int ahost__task_join(lua_State *L) {
     ahost__task *task = check_box(L, 1)->task;
     double timeout = ahost__opt_timeout(L, 2);
     ahost__wait *w;
@@ -574,7 +642,7 @@ static int task_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg methods[] = {{"join", task_join},
+static const luaL_Reg methods[] = {{"join", ahost__task_join},
                                    {"cancel", task_cancel},
                                    {"status", task_status},
                                    {NULL, NULL}};

@@ -26,6 +26,7 @@ typedef struct ahost__task ahost__task;
 typedef struct ahost__wait ahost__wait;
 typedef struct ahost__frame ahost__frame;
 typedef struct ahost__context ahost__context;
+typedef struct ahost__series ahost__series;
 
 typedef struct ahost__wait_type {
     const char *what; /* for reports of where tasks wait: "sleep", "read" */
@@ -51,6 +52,9 @@ struct ahost__wait {
 
 enum { AHOST__PENDING = 1 };
 
+/* Results without waiting that a task may have in one resume. */
+enum { AHOST__CREDIT = 128 };
+
 typedef enum ahost__task_state {
     AHOST__TASK_FREE,
     AHOST__TASK_READY,   /* in the ready queue */
@@ -70,6 +74,8 @@ struct ahost__task {
     ahost__task *next_ready; /* in the ready queue, or the next free task */
     ahost__link link;        /* among the tasks of `ctx` */
     ahost__link joiners;     /* waits of those who join it */
+    ahost__series *series;   /* that its coroutine is to go on with, or NULL */
+    const char *logger;      /* hears of its failure; NULL: its context does */
     ahost__wait wait;
     uint32_t id;          /* index of its Lua side, stable for the struct */
     uint32_t co_slot;     /* of the pooled coroutine */
@@ -138,8 +144,28 @@ ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs);
  * (rule 3's one exception, for listeners); in its turn when nested deeply. */
 void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs);
 
+/* Makes a task whose coroutine runs `body` with `values` values from the top of
+ * L, popped, below which it finds ahost__on_raise at index 1. Nobody runs it
+ * yet, and it has no context. Raises when memory is short. */
+ahost__task *ahost__task_create(lua_State *L, lua_CFunction body, int values);
+
+/* The call of a task's body came to an end: its results or error are on the
+ * stack above `base`. Tells those concerned; what it raises is caught by the
+ * resume. */
+void ahost__task_end(lua_State *L, int status, int base);
+
+/* The running task has ended; its coroutine goes on as a new task of `ctx`,
+ * which is returned. Raises when memory is short. */
+ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx);
+
 /* Pushes the task's handle, always the same one. May raise for memory. */
 void ahost__push_task(lua_State *L, ahost__task *task);
+
+/* The task whose handle is at `arg`, or an argument error. */
+ahost__task *ahost__check_task(lua_State *L, int arg);
+
+/* task:join, for others that call it with lua_callk. */
+int ahost__task_join(lua_State *L);
 
 /* Asks a task to end. Its await raises CANCELLED in its turn; a task that has
  * not run yet ends at once. */
@@ -172,6 +198,32 @@ int ahost__open_task(lua_State *L);
 /* The tables and the pool; tasks_free comes after the Lua state is closed. */
 void ahost__tasks_open(lua_State *L);
 void ahost__tasks_free(ahost *h);
+
+/* ---- series ------------------------------------------------------------- */
+
+/* How deeply tasks that are started at once may nest. */
+enum { AHOST__NESTING = 8 };
+
+/* Calls to be made one after the other, each in a task of its own. */
+struct ahost__series {
+    int values;         /* on the top of the stack: what `next` needs, and */
+    int arguments;      /* among them, last, the arguments of every call */
+    const char *logger; /* hears of failures */
+    /* Moves on to the next call: pushes its function and returns its context,
+     * which is not closed; NULL, with nothing pushed, at the end. The values
+     * start at index `at` of L. */
+    ahost__context *(*next)(lua_State *L, ahost__series *series, int at);
+    /* Is told of each call's task before the call, or NULL. */
+    void (*started)(lua_State *L, ahost__series *series, int at,
+                    ahost__task *task);
+    ahost__task *task; /* the last one started */
+    int done;
+};
+
+/* Makes the calls, pops the values. Each runs up to its first await before the
+ * next starts; in their turn when nested deeply. Calls that do not wait share
+ * one coroutine. `series` need not outlive this. */
+void ahost__run_series(lua_State *L, ahost__series *series);
 
 /* ---- the ready queue ------------------------------------------------------
  */

@@ -1,0 +1,63 @@
+/*
+ * resource.h - resources: values published in contexts for others to find.
+ */
+#ifndef AHOST_RESOURCE_H
+#define AHOST_RESOURCE_H
+
+#include <lua.h>
+#include "context.h"
+
+/* Stands in the values of a context for what a factory makes; as a light
+ * userdata it cannot be mistaken for a value. */
+extern const char ahost__lazy;
+
+/* Places on the stack of whatever looks for a resource. */
+enum { AHOST__AT_CONTEXT = 1, AHOST__AT_KEY };
+
+/* The context and the key at their places; raises unless both are good and the
+ * context is not closed. */
+ahost__context *ahost__check_lookup(lua_State *L, const char *what);
+
+/* Pushes the short form of the key at `arg` ("mailer", not "mailer/default"),
+ * or raises. */
+void ahost__push_key(lua_State *L, int arg);
+
+/* Pushes the value of the nearest resource with the key at AHOST__AT_KEY, which
+ * may be ahost__lazy, and returns its context; NULL, with nothing pushed, when
+ * there is none. */
+ahost__context *ahost__find_resource(lua_State *L, ahost__context *ctx);
+
+/* Leaves the value to be returned on the top, with the factory called if there
+ * is one, which may wait: `return ahost__resolve(L)`. Returns 0 with nothing
+ * pushed when there is no such resource. */
+int ahost__resolve(lua_State *L);
+
+/* The factory's turn: `owner` has published the lazy resource. -> value */
+int ahost__make_resource(lua_State *L, ahost__context *owner);
+
+/* Raises NOTFOUND for the key at AHOST__AT_KEY. */
+int ahost__raise_not_found(lua_State *L);
+
+/* Wakes those who wait for the short key in the context or below it. */
+void ahost__wake_requests(ahost__context *ctx, const char *key);
+
+/* A function that is a data attribute is on the top; for that of a lazy
+ * resource, puts the key in the place of the name and resolves it. -> value */
+int ahost__resource_attribute(lua_State *L);
+
+/* Pushes the signal ctx.published, making it when needed; returns 1. */
+int ahost__push_published(lua_State *L, ahost__context *ctx);
+
+/* ctx:publish, publish_lazy, resources; ctx:request; ctx:ref */
+int ahost__resource_publish(lua_State *L);
+int ahost__resource_publish_lazy(lua_State *L);
+int ahost__resource_list(lua_State *L);
+int ahost__resource_request(lua_State *L);
+int ahost__resource_ref(lua_State *L);
+
+/* Adds the methods to the table on the top; the metatable of contexts is at
+ * index `metatable`. */
+void ahost__open_resources(lua_State *L, int metatable);
+void ahost__open_making(lua_State *L);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * signals.h - signals: what other code can listen to. (A file named signal.h
+ * here would be found in place of the C library's.)
+ */
+#ifndef AHOST_SIGNALS_H
+#define AHOST_SIGNALS_H
+
+#include <lua.h>
+#include <stdint.h>
+#include "list.h"
+#include "task.h"
+
+typedef struct ahost__signal {
+    ahost__link watchers; /* waits and iterators of events */
+    ahost__link ended;    /* connections whose context has ended */
+    ahost__job prune_job; /* takes those out of the list */
+    int slots;            /* of the list of listeners, some of them empty */
+    int live;             /* slots that are not */
+    uint32_t version;     /* of the list: grows when it is copied */
+    uint8_t shared;       /* an emission goes through it: copy, then change */
+} ahost__signal;
+
+/* Pops a source and, below it, a topic (both may be nil), pushes a signal. */
+ahost__signal *ahost__push_signal(lua_State *L);
+
+/* Whether anybody listens or waits; what nobody hears need not be emitted. */
+int ahost__signal_heard(const ahost__signal *signal);
+
+/* Pops an event, a table, and emits it by the signal at `index`. To be called
+ * in a task or a job; raises only when memory is short. */
+void ahost__signal_emit(lua_State *L, int index);
+
+/* The signal at `arg`, or an argument error. */
+ahost__signal *ahost__check_signal(lua_State *L, int arg);
+
+/* Pushes the table with weak values that finds Lua values by C addresses. */
+void ahost__push_addresses(lua_State *L);
+
+/* ---- waits and iterators: signal_events.c -------------------------------- */
+
+/* Gives the event at index `event` to all that watch the signal. */
+void ahost__signal_tell_watchers(lua_State *L, ahost__signal *signal,
+                                 int event);
+
+/* The signal is gone. */
+void ahost__signal_drop_watchers(ahost__signal *signal);
+
+/* sig:wait, sig:events and the functions of the same names. */
+int ahost__signal_wait(lua_State *L);
+int ahost__signal_events(lua_State *L);
+
+void ahost__open_events(lua_State *L);
+int ahost__open_signal(lua_State *L);
+
+#endif
