@@ -14,7 +14,8 @@
 static const double retry_after = 0.1; /* seconds */
 enum { DEFAULT_BACKLOG = 1024 };
 
-/* ---- opening ------------------------------------------------------------------------ */
+/* ---- opening
+ * ------------------------------------------------------------------------ */
 
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options) {
@@ -72,11 +73,11 @@ static int listen_on(const ahost__address *address,
     if (address->is_unix && address->path[0] != '@')
         remove_stale(sa, address->path);
     err = set_options(fd, sa, options->reuseport);
-    if (err == 0 && (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
-                     (address->is_unix && options->mode >= 0 &&
-                      address->path[0] != '@' &&
-                      chmod(address->path, (mode_t)options->mode) != 0) ||
-                     listen(fd, options->backlog) != 0))
+    if (err == 0 &&
+        (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
+         (address->is_unix && options->mode >= 0 && address->path[0] != '@' &&
+          chmod(address->path, (mode_t)options->mode) != 0) ||
+         listen(fd, options->backlog) != 0))
         err = -errno;
     if (err == 0)
         return fd;
@@ -110,7 +111,9 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
     return 0;
 }
 
-/* ---- watching --------------------------------------------------------------------------- */
+/* ---- watching
+ * ---------------------------------------------------------------------------
+ */
 
 static void on_readable(uv_poll_t *poll, int status, int events) {
     ahost__listener *listener =
@@ -137,7 +140,9 @@ void ahost__listener_stop(ahost__listener *listener) {
     uv_poll_stop(&listener->poll);
 }
 
-/* ---- accepting ---------------------------------------------------------------------------- */
+/* ---- accepting
+ * ----------------------------------------------------------------------------
+ */
 
 /* Says it once, until a connection could be accepted again. */
 static void exhausted(ahost__listener *listener, int err) {
@@ -186,7 +191,9 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     return s;
 }
 
-/* ---- the end -------------------------------------------------------------------------------- */
+/* ---- the end
+ * --------------------------------------------------------------------------------
+ */
 
 static void on_closed(uv_handle_t *handle) {
     ahost__listener *listener =

@@ -44,8 +44,8 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
 void ahost__listener_start(ahost__listener *listener);
 void ahost__listener_stop(ahost__listener *listener);
 
-/* Accepts a connection: a stream without owner, or NULL with *err UV_EAGAIN when
- * none waits. A lack of descriptors or memory is logged once, pauses the
+/* Accepts a connection: a stream without owner, or NULL with *err UV_EAGAIN
+ * when none waits. A lack of descriptors or memory is logged once, pauses the
  * listener for a moment, and reads as UV_EAGAIN too. */
 ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err);
 

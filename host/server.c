@@ -24,12 +24,13 @@ typedef struct server {
     ahost__link waiters;   /* of those who wait for the last connection's end */
     int handler;           /* registry reference */
     uint32_t limit, count; /* connections at once */
-    int boxed;    /* Lua holds it */
-    int released; /* the socket's handle is closed */
-    int ended;    /* its context is closed */
+    int boxed;             /* Lua holds it */
+    int released;          /* the socket's handle is closed */
+    int ended;             /* its context is closed */
 } server;
 
-/* ---- lifetime ------------------------------------------------------------------------ */
+/* ---- lifetime
+ * ------------------------------------------------------------------------ */
 
 static void free_when_unused(server *srv) {
     if (!srv->released || !srv->ended || srv->boxed)
@@ -67,7 +68,8 @@ static void stop_accepting(server *srv) {
     ahost__listener_close(&srv->listener);
 }
 
-/* ---- connections ----------------------------------------------------------------------- */
+/* ---- connections
+ * ----------------------------------------------------------------------- */
 
 static void on_ready(ahost__listener *listener) {
     server *srv = ahost__container_of(listener, server, listener);
@@ -131,7 +133,9 @@ static void accept_some(lua_State *L, ahost__job *job) {
         ahost__listener_stop(&srv->listener);
 }
 
-/* ---- net.serve --------------------------------------------------------------------------- */
+/* ---- net.serve
+ * ---------------------------------------------------------------------------
+ */
 
 static server *check_server(lua_State *L, int arg) {
     server **box = luaL_checkudata(L, arg, SERVER_TYPE);
@@ -208,7 +212,9 @@ int ahost__net_serve(lua_State *L) {
     return 1;
 }
 
-/* ---- methods ------------------------------------------------------------------------------ */
+/* ---- methods
+ * ------------------------------------------------------------------------------
+ */
 
 /* server:address() -> address | nil, err */
 static int server_address(lua_State *L) {

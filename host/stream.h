@@ -51,9 +51,9 @@ struct ahost__stream {
     const ahost__transport *transport;
 
     /* input */
-    char *in;          /* the first unread byte, in `in_block` or borrowed */
-    char *in_block;    /* what we own of it; NULL when nothing is kept */
-    uint32_t in_size;  /* unread bytes */
+    char *in;         /* the first unread byte, in `in_block` or borrowed */
+    char *in_block;   /* what we own of it; NULL when nothing is kept */
+    uint32_t in_size; /* unread bytes */
     uint32_t in_capacity;
     ahost__wait *reader;
     const char *delimiter; /* of the reader, on its stack */
@@ -63,12 +63,12 @@ struct ahost__stream {
     int in_error;     /* UV_EOF or what ended the input */
 
     /* output */
-    int out_error;      /* what ended the output */
-    ahost__chunk *out;  /* oldest first */
+    int out_error;     /* what ended the output */
+    ahost__chunk *out; /* oldest first */
     ahost__chunk **out_last;
-    size_t queued;      /* bytes, with those in flight */
-    size_t in_flight;   /* bytes given to transport->write */
-    ahost__link dirty;  /* among the streams to send at the end of the turn */
+    size_t queued;       /* bytes, with those in flight */
+    size_t in_flight;    /* bytes given to transport->write */
+    ahost__link dirty;   /* among the streams to send at the end of the turn */
     ahost__link writers; /* waits for room, or until everything is sent */
     ahost__timer linger;
     double timeout; /* seconds of each wait; negative: none */
@@ -99,12 +99,14 @@ enum {
     AHOST__IN_ENOUGH = 65536   /* bytes buffered at which reading pauses */
 };
 
-/* ---- host ---------------------------------------------------------------------- */
+/* ---- host
+ * ---------------------------------------------------------------------- */
 
 int ahost__streams_open(ahost *h);
 void ahost__streams_free(ahost *h);
 
-/* ---- lifetime ------------------------------------------------------------------ */
+/* ---- lifetime
+ * ------------------------------------------------------------------ */
 
 /* A stream with a block of its own of `size` bytes (sizeof, or less when the
  * handle is smaller), or NULL. No context owns it yet, Lua does not hold it. */
@@ -134,7 +136,8 @@ void ahost__stream_release(ahost__stream *s, int reset);
 /* The transport has let go: frees the stream when Lua does not hold it. */
 void ahost__stream_released(ahost__stream *s);
 
-/* ---- input ----------------------------------------------------------------------- */
+/* ---- input
+ * ----------------------------------------------------------------------- */
 
 /* Called by the transport in the loop: `size` bytes at `data`, valid during the
  * call, or with size 0 a negative code, UV_EOF at the end. Runs ready tasks. */
@@ -150,7 +153,8 @@ void ahost__stream_free_input(ahost__stream *s);
 /* Adds read, read_line... to the table of methods on the top. */
 void ahost__open_stream_input(lua_State *L);
 
-/* ---- output ------------------------------------------------------------------------ */
+/* ---- output
+ * ------------------------------------------------------------------------ */
 
 /* Called by the transport when its write has ended. Runs ready tasks. */
 void ahost__stream_written(ahost__stream *s, int status);
@@ -164,7 +168,8 @@ void ahost__stream_fail_output(ahost__stream *s, int error);
 /* Adds write, flush... to the table of methods on the top. */
 void ahost__open_stream_output(lua_State *L);
 
-/* ---- libuv transports ----------------------------------------------------------------- */
+/* ---- libuv transports
+ * ----------------------------------------------------------------- */
 
 extern const ahost__transport ahost__uv_transport;
 

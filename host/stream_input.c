@@ -4,8 +4,8 @@
  * Bytes arrive in the host's one read buffer. When a task waits for them it is
  * run before the callback returns and takes them from there; only what is left
  * over is copied to a block of the stream's own, so that an idle stream holds
- * no buffer. Lines and frames are looked for in C as the bytes arrive: a task is
- * woken when what it wants is complete.
+ * no buffer. Lines and frames are looked for in C as the bytes arrive: a task
+ * is woken when what it wants is complete.
  */
 #include <lauxlib.h>
 #include <limits.h>
@@ -13,11 +13,12 @@
 
 #include "stream.h"
 
-static const uint32_t default_line = 65536;            /* bytes */
-static const uint32_t default_all = 16 * 1024 * 1024;  /* bytes */
-static const uint32_t default_chunk = 65536;           /* bytes */
+static const uint32_t default_line = 65536;           /* bytes */
+static const uint32_t default_all = 16 * 1024 * 1024; /* bytes */
+static const uint32_t default_chunk = 65536;          /* bytes */
 
-/* ---- the buffer ------------------------------------------------------------------ */
+/* ---- the buffer
+ * ------------------------------------------------------------------ */
 
 static void free_block(ahost__stream *s) {
     ahost__free(s->host, s->in_block, s->in_capacity);
@@ -80,7 +81,8 @@ static void consume(ahost__stream *s, uint32_t size) {
         ahost__stream_free_input(s);
 }
 
-/* ---- what a reader wants ------------------------------------------------------------ */
+/* ---- what a reader wants
+ * ------------------------------------------------------------ */
 
 /* The place of the delimiter among the unread bytes, or -1. Each byte is looked
  * at once, however often more arrive. */
@@ -195,7 +197,9 @@ static int try_read(lua_State *L, ahost__stream *s) {
     return 0;
 }
 
-/* ---- arrival --------------------------------------------------------------------------- */
+/* ---- arrival
+ * ---------------------------------------------------------------------------
+ */
 
 void ahost__stream_wake_reader(ahost__stream *s, int status) {
     ahost__wait *reader = s->reader;
@@ -249,7 +253,9 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
     pause_when_full(s);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------- */
+/* ---- waiting
+ * -----------------------------------------------------------------------------
+ */
 
 static void cancel_read(ahost__wait *w) {
     ahost__stream *s = w->op;
@@ -312,7 +318,9 @@ static int read_or_fail(lua_State *L, ahost__stream *s, double timeout) {
     return read_wanted(L, s, timeout, &read_wait);
 }
 
-/* ---- methods ------------------------------------------------------------------------------- */
+/* ---- methods
+ * -------------------------------------------------------------------------------
+ */
 
 /* The stream at index 1 for a reader; raises when it has one. */
 static ahost__stream *start_reading(lua_State *L, ahost__want_kind want,
@@ -330,9 +338,9 @@ static ahost__stream *start_reading(lua_State *L, ahost__want_kind want,
 static lua_Integer check_size(lua_State *L, int arg, lua_Integer least,
                               lua_Integer fallback) {
     lua_Integer size = luaL_optinteger(L, arg, fallback);
-    luaL_argcheck(L, size >= least && size < INT_MAX, arg,
-                  least > 0 ? "a size from 1 byte to 2 GiB is expected"
-                            : "a size from 0 bytes to 2 GiB is expected");
+    luaL_argcheck(L, size >= least && size<INT_MAX, arg, least> 0
+                         ? "a size from 1 byte to 2 GiB is expected"
+                         : "a size from 0 bytes to 2 GiB is expected");
     return size;
 }
 
@@ -384,12 +392,14 @@ static int stream_read_until(lua_State *L) {
 
 /* stream:read_all([limit [, timeout]]) -> data | nil, err */
 static int stream_read_all(lua_State *L) {
-    ahost__stream *s = start_reading(L, AHOST__WANT_ALL,
-                                     check_size(L, 2, 1, default_all));
+    ahost__stream *s =
+        start_reading(L, AHOST__WANT_ALL, check_size(L, 2, 1, default_all));
     return read_or_fail(L, s, read_timeout(L, 3, s));
 }
 
-/* ---- iterators -------------------------------------------------------------------------------- */
+/* ---- iterators
+ * --------------------------------------------------------------------------------
+ */
 
 /* Raises the error of a read that came to `nil, err`. */
 static int or_raise(lua_State *L, int results) {
@@ -414,8 +424,8 @@ static int next_line(lua_State *L) {
 
 /* Upvalue: the limit. */
 static int next_limited_line(lua_State *L) {
-    return read_or_raise(
-        L, start_line(L, lua_tointeger(L, lua_upvalueindex(1))));
+    return read_or_raise(L,
+                         start_line(L, lua_tointeger(L, lua_upvalueindex(1))));
 }
 
 /* Upvalue: the greatest size. */
@@ -446,14 +456,11 @@ static int stream_chunks(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {{"read", stream_read},
-                                   {"read_exactly", stream_read_exactly},
-                                   {"read_line", stream_read_line},
-                                   {"read_until", stream_read_until},
-                                   {"read_all", stream_read_all},
-                                   {"lines", stream_lines},
-                                   {"chunks", stream_chunks},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"read", stream_read},           {"read_exactly", stream_read_exactly},
+    {"read_line", stream_read_line}, {"read_until", stream_read_until},
+    {"read_all", stream_read_all},   {"lines", stream_lines},
+    {"chunks", stream_chunks},       {NULL, NULL}};
 
 void ahost__open_stream_input(lua_State *L) {
     luaL_setfuncs(L, methods, 0);

@@ -4,9 +4,9 @@
  * What is written is copied into chunks, so that the caller may forget it. At
  * the end of the turn (or when 64 KiB have gathered) everything leaves in one
  * system call. A large write leaves at once, with what has gathered before it
- * and from where it is: one call all the same, without the copy. What the kernel
- * does not take goes to an asynchronous write; the chunks in flight stay where
- * they are until it ends.
+ * and from where it is: one call all the same, without the copy. What the
+ * kernel does not take goes to an asynchronous write; the chunks in flight stay
+ * where they are until it ends.
  */
 #include <lauxlib.h>
 #include <string.h>
@@ -27,7 +27,8 @@ enum {
     LARGE_ARGS = 8 /* ...if it has no more arguments than these */
 };
 
-/* ---- chunks ---------------------------------------------------------------------- */
+/* ---- chunks
+ * ---------------------------------------------------------------------- */
 
 static ahost__chunk *new_chunk(ahost *h, size_t capacity) {
     ahost__chunk *chunk = ahost__resize(h, NULL, 0, sizeof(*chunk) + capacity);
@@ -101,7 +102,8 @@ static void drop_all(ahost__stream *s) {
     s->in_flight = 0;
 }
 
-/* ---- writers ----------------------------------------------------------------------- */
+/* ---- writers
+ * ----------------------------------------------------------------------- */
 
 /* Wakes those who wait for as little as is queued now. */
 static void wake_writers(ahost__stream *s) {
@@ -122,7 +124,8 @@ void ahost__stream_fail_output(ahost__stream *s, int error) {
     ahost__settle_all(&s->writers, s->out_error);
 }
 
-/* ---- sending ------------------------------------------------------------------------- */
+/* ---- sending
+ * ------------------------------------------------------------------------- */
 
 /* The oldest chunks as at most `most` buffers; returns how many and their
  * bytes. */
@@ -216,7 +219,9 @@ static void send_soon(ahost__stream *s) {
         ahost__list_append(&s->host->dirty, &s->dirty);
 }
 
-/* ---- methods ------------------------------------------------------------------------------ */
+/* ---- methods
+ * ------------------------------------------------------------------------------
+ */
 
 static int write_result(lua_State *L, int status, const char *op) {
     if (status != 0)
@@ -285,8 +290,9 @@ static size_t check_value(lua_State *L, int arg) {
     for (lua_Integer i = 1, n = luaL_len(L, arg); i <= n; i++) {
         lua_rawgeti(L, arg, i);
         if (!lua_isstring(L, -1))
-            luaL_error(L, "bad element %d of the array to write: a string is "
-                          "expected, got %s",
+            luaL_error(L,
+                       "bad element %d of the array to write: a string is "
+                       "expected, got %s",
                        (int)i, luaL_typename(L, -1));
         lua_pop(L, 1);
     }
@@ -392,7 +398,8 @@ void ahost__open_stream_output(lua_State *L) {
     luaL_setfuncs(L, methods, 0);
 }
 
-/* ---- the end of the turn --------------------------------------------------------------------- */
+/* ---- the end of the turn
+ * --------------------------------------------------------------------- */
 
 static void send_dirty(ahost *h) {
     ahost__link *link;
