@@ -37,6 +37,7 @@ struct ahost {
     int draining;    /* inside ahost__ready_run */
     int nesting;     /* of ahost__spawn_now */
     int awaiting;    /* the coroutine that just yielded did so to wait */
+    int unwaitable;  /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed; /* false in libuv callbacks (rule 4) */
     uv_idle_t more;  /* active while ready tasks wait for the next turn */
 
