@@ -16,8 +16,7 @@ typedef struct script_listener {
     int boxed, released;
 } script_listener;
 
-/* ---- lifetime
- * ------------------------------------------------------------------------ */
+/* ---- lifetime ------------------------------------------------------------ */
 
 static void free_when_unused(script_listener *l) {
     if (l->released && !l->boxed)
@@ -93,8 +92,7 @@ int ahost__net_listen(lua_State *L) {
     return 1;
 }
 
-/* ---- accepting
- * ------------------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------- */
 
 static int finish_accept(lua_State *L, ahost__wait *w);
 static const ahost__wait_type accept_wait = {"accept", finish_accept, NULL};

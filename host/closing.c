@@ -27,8 +27,7 @@ typedef struct closing {
 /* Places on the stack of the closing function. */
 enum { CONTEXT = 1, REASON, ERRORS, HANDLER, CLOSING };
 
-/* ---- the last step
- * ---------------------------------------------------------------- */
+/* ---- the last step ------------------------------------------------------- */
 
 void ahost__context_end(ahost__context *ctx) {
     ahost *h = ctx->host;
@@ -56,8 +55,7 @@ void ahost__context_end(ahost__context *ctx) {
     }
 }
 
-/* ---- tasks
- * ------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------- */
 
 static void cancel_tasks(const ahost__context *ctx) {
     ahost__link *link;
@@ -105,8 +103,7 @@ static void abandon_tasks(lua_State *L, ahost__context *ctx,
     }
 }
 
-/* ---- waiting
- * ------------------------------------------------------------------------ */
+/* ---- waiting ------------------------------------------------------------- */
 
 static int close_on(lua_State *L, closing *c);
 static int finish_step(lua_State *L, ahost__wait *w);
@@ -176,8 +173,7 @@ static void ask_owner(ahost__context *ctx, const ahost__context *target) {
         ahost__frame_fire(ctx->scope);
 }
 
-/* ---- teardown callbacks
- * ---------------------------------------------------------------- */
+/* ---- teardown callbacks -------------------------------------------------- */
 
 /* Keeps the error on the top, of a callback, and pops it. */
 static void keep_error(lua_State *L, closing *c) {

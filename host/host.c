@@ -21,8 +21,7 @@ const char *ahost_errmsg(const ahost *h) {
     return h != NULL && h->errmsg != NULL ? h->errmsg : "";
 }
 
-/* ---- the end
- * ------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 void ahost__host_failed(ahost *h) {
     if (h->exit_status == 0)
@@ -84,8 +83,7 @@ void ahost_stop(ahost *h) {
     uv_async_send(&h->stop_request);
 }
 
-/* ---- opening
- * --------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 /* Handles that serve the host and keep no loop alive. */
 static int open_handles(ahost *h) {
@@ -180,8 +178,7 @@ int ahost_open(ahost **host, const ahost_options *options) {
     return AHOST_OK;
 }
 
-/* ---- loading
- * ------------------------------------------------------------------------ */
+/* ---- loading ------------------------------------------------------------- */
 
 /* Stack: the main function, to be spawned with the arguments of the host. */
 static int spawn_main(lua_State *L) {
@@ -238,8 +235,7 @@ int ahost_load_string(ahost *h, const char *source, const char *name) {
         h, luaL_loadbufferx(h->L, source, strlen(source), name, "t"));
 }
 
-/* ---- running
- * -------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 /* The loop has nothing to wait for, yet tasks are left. */
 static void report_stuck(ahost *h) {

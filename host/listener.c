@@ -14,8 +14,7 @@
 static const double retry_after = 0.1; /* seconds */
 enum { DEFAULT_BACKLOG = 1024 };
 
-/* ---- opening
- * ------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------- */
 
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options) {

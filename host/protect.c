@@ -20,8 +20,10 @@ static void mask(ahost__task *task) {
 /* Message handler: (error) -> error */
 static int on_caught_raise(lua_State *L) {
     ahost__task *task = ahost__of(L)->current;
-    if (task != NULL)
-        mask(task);
+    if (task == NULL)
+        return 1;
+    mask(task);
+    task->rethrows = 0; /* whatever it was, it ends here */
     return 1;
 }
 

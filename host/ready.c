@@ -34,6 +34,7 @@ static ahost__task *shift(ahost *h) {
 
 void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
     ahost__task *outer = h->current;
+    int unwaitable = h->unwaitable;
     int results, status;
     int arguments = task->started ? 0 : lua_gettop(task->co) - 1;
 #ifdef AHOST_GC_STRESS
@@ -43,8 +44,13 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
     task->state = AHOST__TASK_RUNNING;
     task->credit = AHOST__CREDIT;
     h->current = task;
+    h->unwaitable = 0;
     status = lua_resume(task->co, from, arguments, &results);
+<<<<<<< HEAD
     task = h->current; /* a series goes on as another task */
+=======
+    h->unwaitable = unwaitable;
+>>>>>>> tests
     h->current = outer;
     h->awaiting = 0;
     if (status != LUA_YIELD)

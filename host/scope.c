@@ -114,8 +114,7 @@ static int scope_left(lua_State *L, int status, lua_KContext context) {
     return leave(L, frame);
 }
 
-/* ---- context.scope
- * ------------------------------------------------------------------------ */
+/* ---- context.scope ------------------------------------------------------- */
 
 /* Stack: [opts,] fn, ... becomes: handler, ctx, scope_body, fn, ctx, ... */
 static ahost__frame *enter(lua_State *L) {

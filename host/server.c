@@ -29,8 +29,7 @@ typedef struct server {
     int ended;             /* its context is closed */
 } server;
 
-/* ---- lifetime
- * ------------------------------------------------------------------------ */
+/* ---- lifetime ------------------------------------------------------------ */
 
 static void free_when_unused(server *srv) {
     if (!srv->released || !srv->ended || srv->boxed)
@@ -68,8 +67,7 @@ static void stop_accepting(server *srv) {
     ahost__listener_close(&srv->listener);
 }
 
-/* ---- connections
- * ----------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static void on_ready(ahost__listener *listener) {
     server *srv = ahost__container_of(listener, server, listener);

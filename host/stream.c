@@ -17,8 +17,7 @@
 
 static const double default_linger = 5; /* seconds */
 
-/* ---- lifetime
- * -------------------------------------------------------------------- */
+/* ---- lifetime ------------------------------------------------------------ */
 
 static void close_owned(ahost__owned *owned) {
     ahost__stream_close(ahost__container_of(owned, ahost__stream, owned),
@@ -138,8 +137,7 @@ void ahost__stream_close(ahost__stream *s, double linger) {
         ahost__stream_finish_close(s);
 }
 
-/* ---- methods
- * ----------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------- */
 
 ahost__stream *ahost__check_stream(lua_State *L, int arg) {
     ahost__stream **box = lua_touserdata(L, arg);

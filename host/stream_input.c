@@ -17,8 +17,7 @@ static const uint32_t default_line = 65536;           /* bytes */
 static const uint32_t default_all = 16 * 1024 * 1024; /* bytes */
 static const uint32_t default_chunk = 65536;          /* bytes */
 
-/* ---- the buffer
- * ------------------------------------------------------------------ */
+/* ---- the buffer ---------------------------------------------------------- */
 
 static void free_block(ahost__stream *s) {
     ahost__free(s->host, s->in_block, s->in_capacity);
@@ -81,8 +80,7 @@ static void consume(ahost__stream *s, uint32_t size) {
         ahost__stream_free_input(s);
 }
 
-/* ---- what a reader wants
- * ------------------------------------------------------------ */
+/* ---- what a reader wants ------------------------------------------------- */
 
 /* The place of the delimiter among the unread bytes, or -1. Each byte is looked
  * at once, however often more arrive. */

@@ -27,8 +27,7 @@ enum {
     LARGE_ARGS = 8 /* ...if it has no more arguments than these */
 };
 
-/* ---- chunks
- * ---------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------- */
 
 static ahost__chunk *new_chunk(ahost *h, size_t capacity) {
     ahost__chunk *chunk = ahost__resize(h, NULL, 0, sizeof(*chunk) + capacity);
@@ -102,8 +101,7 @@ static void drop_all(ahost__stream *s) {
     s->in_flight = 0;
 }
 
-/* ---- writers
- * ----------------------------------------------------------------------- */
+/* ---- writers ------------------------------------------------------------- */
 
 /* Wakes those who wait for as little as is queued now. */
 static void wake_writers(ahost__stream *s) {
@@ -124,8 +122,7 @@ void ahost__stream_fail_output(ahost__stream *s, int error) {
     ahost__settle_all(&s->writers, s->out_error);
 }
 
-/* ---- sending
- * ------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 /* The oldest chunks as at most `most` buffers; returns how many and their
  * bytes. */
@@ -398,8 +395,7 @@ void ahost__open_stream_output(lua_State *L) {
     luaL_setfuncs(L, methods, 0);
 }
 
-/* ---- the end of the turn
- * --------------------------------------------------------------------- */
+/* ---- the end of the turn ------------------------------------------------- */
 
 static void send_dirty(ahost *h) {
     ahost__link *link;

@@ -57,8 +57,7 @@ static ahost__task *new_task(ahost *h) {
     return task;
 }
 
-/* ---- the pool of coroutines
- * -------------------------------------------------- */
+/* ---- the pool of coroutines ---------------------------------------------- */
 
 static int grow_pool(ahost *h) {
     size_t size = sizeof(ahost__pool_slot);
@@ -130,8 +129,7 @@ static int trim_pool(lua_State *L) {
     return 0;
 }
 
-/* ---- the Lua side
- * ------------------------------------------------------------- */
+/* ---- the Lua side -------------------------------------------------------- */
 
 typedef struct task_box {
     ahost__task *task;
@@ -213,8 +211,7 @@ static void forget(lua_State *L, int table, uint32_t id) {
     lua_pop(L, 1);
 }
 
-/* ---- the body
- * ------------------------------------------------------------------- */
+/* ---- the body ------------------------------------------------------------ */
 
 /* Keeps what the body returned, above index `base`, for join. */
 static void keep_results(lua_State *L, ahost__task *task, int base) {
@@ -281,8 +278,7 @@ static int task_main(lua_State *L) {
     return body_ended(L, status, 0);
 }
 
-/* ---- start and end
- * ---------------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------- */
 
 static void link_context(ahost__task *task, ahost__context *ctx) {
     task->ctx = task->current = ctx;
@@ -470,8 +466,7 @@ void ahost__tasks_free(ahost *h) {
                     sizeof(task_slab));
 }
 
-/* ---- ahost.task
- * ---------------------------------------------------------------------- */
+/* ---- ahost.task ---------------------------------------------------------- */
 
 static int finish_nothing(lua_State *L, ahost__wait *w) {
     (void)L;

@@ -11,8 +11,7 @@ static ahost__stream *stream_of(void *handle) {
     return ahost__container_of(handle, ahost__stream, uv);
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)suggested;
@@ -35,8 +34,7 @@ static void read_stop(ahost__stream *s) {
     uv_read_stop(&s->uv.stream);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------- */
 
 static int try_write(ahost__stream *s, const uv_buf_t *bufs, unsigned count) {
     return uv_try_write(&s->uv.stream, bufs, count);
@@ -78,8 +76,7 @@ static int shutdown_output(ahost__stream *s) {
     return err;
 }
 
-/* ---- closing
- * -------------------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle) {
     ahost__stream_released(stream_of(handle));

@@ -24,7 +24,7 @@ ahost__wait *ahost__wait_begin(lua_State *L, const ahost__wait_type *type,
                    "%s: waiting is only possible in a task "
                    "(start one with ahost.task.spawn)",
                    type->what);
-    if (!lua_isyieldable(L))
+    if (!lua_isyieldable(L) || task->host->unwaitable)
         luaL_error(L,
                    "%s: cannot wait here, inside a C function that does not "
                    "allow it (table.sort, string.gsub, require, __gc...)",
@@ -121,7 +121,8 @@ void ahost__task_interrupt(ahost__task *task) {
 
 int ahost__must_yield(lua_State *L) {
     ahost__task *task = ahost__of(L)->current;
-    if (task == NULL || --task->credit > 0 || !lua_isyieldable(L))
+    if (task == NULL || --task->credit > 0 || !lua_isyieldable(L) ||
+        task->host->unwaitable)
         return 0;
     return 1;
 }
