@@ -46,11 +46,8 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
     h->current = task;
     h->unwaitable = 0;
     status = lua_resume(task->co, from, arguments, &results);
-<<<<<<< HEAD
     task = h->current; /* a series goes on as another task */
-=======
     h->unwaitable = unwaitable;
->>>>>>> tests
     h->current = outer;
     h->awaiting = 0;
     if (status != LUA_YIELD)
