@@ -47,7 +47,9 @@ struct ahost {
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     char *read_buffer;
-    const void *stream_meta; /* identity of the metatable of streams */
+    /* metatables, to be told by their identity; registry[address] is the table
+     */
+    const void *stream_meta, *task_meta;
 
     ahost__timer *timers; /* root of the heap */
     uv_timer_t clock;
@@ -71,7 +73,7 @@ struct ahost {
     int finished;         /* it is closed */
 
     /* registry references of the tables that hold Lua sides by index */
-    int task_boxes, task_sides, coroutines, context_sides;
+    int task_handles, task_sides, coroutines, context_sides;
 
     uv_async_t stop_request;
     int stop_count;    /* requests seen */
@@ -113,6 +115,10 @@ void ahost__finish(ahost *h);
 /* Logs a formatted record (printf formats, any length). */
 void ahost__log(ahost *h, int level, const char *logger, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
+
+/* Makes field `id` of the table of a registry reference false: forgets it,
+ * without allocating. */
+void ahost__table_forget(ahost *h, int table, uint32_t id);
 
 /* Reads opts[name] of the table at `arg` (none or nil: the fallback). */
 double ahost__opt_number(lua_State *L, int arg, const char *name,

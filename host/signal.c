@@ -319,7 +319,7 @@ enum { HANDLES = 3, ERRORS, HANDLE };
 
 /* Keeps the error of the joined task, if it has one. Stack: handle, results. */
 static void keep_error(lua_State *L) {
-    if (ahost__check_task(L, HANDLE)->state != AHOST__TASK_DONE) {
+    if (ahost__task_handle_state(L, HANDLE) != AHOST__TASK_DONE) {
         if (lua_isnil(L, ERRORS)) {
             lua_createtable(L, 1, 0);
             lua_replace(L, ERRORS);

@@ -23,6 +23,7 @@
 #include "timers.h"
 
 typedef struct ahost__task ahost__task;
+typedef struct ahost__task_handle ahost__task_handle;
 typedef struct ahost__wait ahost__wait;
 typedef struct ahost__frame ahost__frame;
 typedef struct ahost__context ahost__context;
@@ -75,7 +76,8 @@ struct ahost__task {
     ahost__link link;        /* among the tasks of `ctx` */
     ahost__link joiners;     /* waits of those who join it */
     ahost__series *series;   /* that its coroutine is to go on with, or NULL */
-    const char *logger;      /* hears of its failure; NULL: its context does */
+    ahost__task_handle *handle; /* what Lua holds of it, or NULL */
+    const char *logger; /* hears of its failure; NULL: its context does */
     ahost__wait wait;
     uint32_t id;          /* index of its Lua side, stable for the struct */
     uint32_t co_slot;     /* of the pooled coroutine */
@@ -84,7 +86,6 @@ struct ahost__task {
     uint8_t state;        /* ahost__task_state */
     uint8_t started;      /* false until its first run */
     uint8_t cancelled;    /* asked to end; sticky */
-    uint8_t boxed;        /* Lua holds a handle: results must be kept */
     uint8_t has_side;     /* a name, reason or traceback is kept in Lua */
     uint8_t rethrows;     /* raises an error whose traceback is kept */
     uint8_t abandoned;    /* did not end in time; its context is gone */
@@ -161,8 +162,8 @@ ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx);
 /* Pushes the task's handle, always the same one. May raise for memory. */
 void ahost__push_task(lua_State *L, ahost__task *task);
 
-/* The task whose handle is at `arg`, or an argument error. */
-ahost__task *ahost__check_task(lua_State *L, int arg);
+/* The state of the task, ended or not, whose handle is at `arg`. */
+int ahost__task_handle_state(lua_State *L, int arg);
 
 /* task:join, for others that call it with lua_callk. */
 int ahost__task_join(lua_State *L);

@@ -1,0 +1,150 @@
+/*
+ * task_pool.c - the memory of tasks: structures in slabs, pooled coroutines.
+ *
+ * A structure stays where it is for the life of the host, only its content is
+ * used again: a late completion can be told by its sequence number. Coroutines
+ * are kept for the next task, and given up when they have long been idle.
+ */
+#include "task_pool.h"
+
+#include <lauxlib.h>
+
+#include "host.h"
+
+enum { SLAB_TASKS = 32, POOL_KEPT = 64 };
+
+typedef struct task_slab {
+    ahost__link link;
+    ahost__task tasks[SLAB_TASKS];
+} task_slab;
+
+/* ---- structures ---------------------------------------------------------- */
+
+void ahost__task_free(ahost__task *task) {
+    ahost *h = task->host;
+    task->state = AHOST__TASK_FREE;
+    task->next_ready = h->free_tasks;
+    h->free_tasks = task;
+}
+
+static int add_slab(ahost *h) {
+    task_slab *slab = ahost__alloc(h, sizeof(*slab));
+    if (slab == NULL)
+        return 0;
+    ahost__list_append(&h->task_slabs, &slab->link);
+    for (int i = SLAB_TASKS; i-- > 0;) {
+        slab->tasks[i].host = h;
+        slab->tasks[i].id = h->task_ids + (uint32_t)i + 1;
+        ahost__task_free(&slab->tasks[i]);
+    }
+    h->task_ids += SLAB_TASKS;
+    return 1;
+}
+
+ahost__task *ahost__task_new(ahost *h) {
+    ahost__task *task, blank = {.host = h, .floor = -1};
+    if (h->free_tasks == NULL && !add_slab(h))
+        return NULL;
+    task = h->free_tasks;
+    h->free_tasks = task->next_ready;
+    blank.id = task->id;
+    blank.wait.sequence = task->wait.sequence;
+    *task = blank;
+    ahost__list_init(&task->joiners);
+    return task;
+}
+
+/* ---- the pool of coroutines ---------------------------------------------- */
+
+static int grow_pool(ahost *h) {
+    size_t size = sizeof(ahost__pool_slot);
+    size_t capacity = h->pool_capacity != 0 ? 2 * h->pool_capacity : 64;
+    ahost__pool_slot *pool =
+        ahost__resize(h, h->pool, h->pool_capacity * size, capacity * size);
+    if (pool == NULL)
+        return 0;
+    h->pool = pool;
+    h->pool_capacity = capacity;
+    return 1;
+}
+
+/* Makes the coroutine of a slot, anchored in the table of coroutines. */
+static lua_State *new_coroutine(lua_State *L, uint32_t slot) {
+    lua_State *co;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ahost__of(L)->coroutines);
+    co = lua_newthread(L);
+    lua_rawseti(L, -2, slot);
+    lua_pop(L, 1);
+    return co;
+}
+
+/* The pool has room for every slot, so that giving one back cannot fail. */
+ahost__pool_slot ahost__coroutine_take(lua_State *L) {
+    ahost *h = ahost__of(L);
+    ahost__pool_slot taken;
+    if (h->pool_size > 0) {
+        taken = h->pool[h->pool_size - 1];
+        if (taken.co == NULL)
+            taken.co = new_coroutine(L, taken.slot);
+        h->pool_size--;
+        if (h->pool_idle > h->pool_size)
+            h->pool_idle = h->pool_size;
+        return taken;
+    }
+    if (h->co_slots == h->pool_capacity && !grow_pool(h))
+        luaL_error(L, "not enough memory");
+    taken.slot = h->co_slots + 1;
+    taken.co = new_coroutine(L, taken.slot);
+    h->co_slots++;
+    return taken;
+}
+
+void ahost__coroutine_give(ahost *h, ahost__pool_slot slot) {
+    h->pool[h->pool_size++] = slot;
+}
+
+/* Each garbage collection lets go of half of the pooled coroutines that nobody
+ * has used since the one before: those at the bottom. */
+static int trim_pool(lua_State *L) {
+    ahost *h = ahost__of(L);
+    size_t half = h->pool_idle > POOL_KEPT ? h->pool_idle / 2 : 0;
+    h->pool_idle = h->pool_size;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->coroutines);
+    for (size_t i = 0; lua_istable(L, -1) && i < half; i++) {
+        h->pool[i].co = NULL;
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, h->pool[i].slot);
+    }
+    lua_pop(L, 1);
+    luaL_getmetatable(L, "ahost.trim");
+    if (lua_istable(L, -1)) { /* not while the state closes */
+        lua_newuserdatauv(L, 0, 0);
+        lua_insert(L, -2);
+        lua_setmetatable(L, -2);
+    }
+    return 0;
+}
+
+/* ---- the host ------------------------------------------------------------ */
+
+void ahost__tasks_open(lua_State *L) {
+    ahost *h = ahost__of(L);
+    int *tables[] = {&h->task_handles, &h->task_sides, &h->coroutines};
+    for (int i = 0; i < 3; i++) {
+        lua_newtable(L);
+        *tables[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    luaL_newmetatable(L, "ahost.trim");
+    lua_pushcfunction(L, trim_pool);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    trim_pool(L); /* makes the first of its kind */
+}
+
+void ahost__tasks_free(ahost *h) {
+    ahost__link *link;
+    ahost__free(h, h->pool, h->pool_capacity * sizeof(*h->pool));
+    while ((link = ahost__list_shift(&h->task_slabs)) != NULL)
+        ahost__free(h, ahost__container_of(link, task_slab, link),
+                    sizeof(task_slab));
+}
