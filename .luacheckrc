@@ -3,4 +3,3 @@ max_line_length = 90
 files["lua/meta/*.lua"] = { ignore = { "212", "241" } } -- declarations only
 files["spec/**/*_spec.lua"] = { std = "lua54+busted" }
 files["examples/**/*_spec.lua"] = { std = "lua54+busted" }
-files["lua/meta"] = { unused_args = false, ignore = { "241" } }

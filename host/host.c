@@ -110,6 +110,7 @@ static int open_state(lua_State *L) {
     h->context_sides = luaL_ref(L, LUA_REGISTRYINDEX);
     luaL_requiref(L, "ahost.error", ahost__open_error, 0);
     luaL_requiref(L, "ahost.context", ahost__open_context, 0);
+    luaL_requiref(L, "ahost.task.core", ahost__open_task, 0);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local signal <const> = require "ahost.signal"
+local subprocess <const> = require "spec.subprocess"
 local task <const> = require "ahost.task"
 
 -- A function that appends `name` to `list` when it hears an event.
@@ -137,6 +138,46 @@ describe("signal:emit", function()
       task.yield()
     end)
     assert.equal("failed", failed:status())
+  end)
+
+  it("logs a failure with its traceback as ahost.signal", function()
+    local run <const> = subprocess.shell [[
+      script=$(mktemp)
+      cat >$script <<'END'
+local signal = require "ahost.signal"
+local s = signal.new()
+local function broken() error("it is broken") end
+s:connect(function() broken() end)
+s:connect(function() print("heard") end)
+s:emit()
+print(s:emit_wait())
+END
+      "$ahost" $script; status=$?; rm $script; exit $status]]
+    assert.equal(0, run.status)
+    assert.equal("heard\nheard\nnil\temit_wait: 1 listener failed\n", run.out)
+    local _, records <const> = run.err:gsub("ERROR ahost%.signal: ", "")
+    assert.equal(2, records)
+    assert.matches("it is broken\nstack traceback:.*in upvalue 'broken'", run.err)
+  end)
+
+  it("goes on when a listener closes its own context", function()
+    local s <const> = signal.new()
+    local heard <const> = {}
+    local own <const> = context.new()
+    own:spawn(function()
+      s:connect(function()
+        own:close()
+        heard[#heard + 1] = own:state()
+      end)
+      s:connect(noting(heard, "the same context"))
+    end)
+    task.yield()
+    s:connect(noting(heard, "another context"))
+    s:emit()
+    settle()
+    assert.same({ "closed", "another context" }, heard)
+    s:emit()
+    assert.same({ "closed", "another context", "another context" }, heard)
   end)
 
   it("runs listeners in the context of their connection", function()
