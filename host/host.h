@@ -50,6 +50,7 @@ struct ahost {
     /* metatables, to be told by their identity; registry[address] is the table
      */
     const void *stream_meta, *task_meta;
+    int task_meta_ref; /* registry reference of the second */
 
     ahost__timer *timers; /* root of the heap */
     uv_timer_t clock;

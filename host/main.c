@@ -111,7 +111,7 @@ static void open_standard_descriptors(void) {
 /* Lua frees memory in waves. To give each back to the system and fetch it again
  * for the next would cost page faults all the time. */
 static void keep_freed_memory(void) {
-    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
     mallopt(M_TOP_PAD, 256 * 1024);
 }
 

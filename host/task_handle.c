@@ -45,7 +45,7 @@ int ahost__task_handle_state(lua_State *L, int arg) {
 static void push_new(lua_State *L, ahost__task *task, int values) {
     ahost__task_handle *handle = lua_newuserdatauv(L, sizeof(*handle), values);
     *handle = (ahost__task_handle){.task = task, .id = task->id};
-    lua_rawgetp(L, LUA_REGISTRYINDEX, task->host->task_meta);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->host->task_meta_ref);
     lua_setmetatable(L, -2);
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->host->task_handles);
     lua_pushvalue(L, -2);
@@ -280,10 +280,10 @@ static const luaL_Reg functions[] = {{"spawn", task_spawn},
 /* -> the functions in C; lua/ahost/task.lua adds the rest */
 int ahost__open_task(lua_State *L) {
     if (luaL_newmetatable(L, TASK_TYPE)) {
-        const void *meta = lua_topointer(L, -1);
-        ahost__of(L)->task_meta = meta;
+        ahost *h = ahost__of(L);
+        h->task_meta = lua_topointer(L, -1);
         lua_pushvalue(L, -1);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, meta);
+        h->task_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         lua_pushcfunction(L, task_tostring);
         lua_setfield(L, -2, "__tostring");
         luaL_newlib(L, methods);
