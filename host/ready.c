@@ -22,8 +22,8 @@ void ahost__ready_push(ahost *h, ahost__task *task) {
     h->ready_last = &task->next_ready;
 }
 
-/* Many tasks do not fit the processor's caches: while one runs, the coroutine of
- * the next and the structure of the one after it are on their way. */
+/* Many tasks do not fit the processor's caches: while one runs, the coroutine
+ * of the next and the structure of the one after it are on their way. */
 static void prefetch(const ahost__task *next) {
     const char *after = (const char *)next->next_ready;
     for (int i = -64; i < 192; i += 64)
@@ -124,6 +124,11 @@ static void keep_polling(ahost *h, int work_left) {
         uv_idle_start(&h->more, on_more);
     else
         uv_idle_stop(&h->more);
+}
+
+void ahost__ready_soon(ahost *h) {
+    if (!h->draining)
+        keep_polling(h, 1);
 }
 
 void ahost__ready_run(ahost *h) {

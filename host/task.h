@@ -240,6 +240,10 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from);
  * turn of the loop. To be called at the end of every libuv callback. */
 void ahost__ready_run(ahost *h);
 
+/* Has them run on the next turn of the loop, for those who cannot end with
+ * ahost__ready_run. */
+void ahost__ready_soon(ahost *h);
+
 /* Work that a libuv callback leaves to be done where Lua may be used: `run` is
  * called from the ready queue, protected, outside any task; it must not wait.
  * A job that is posted already stays where it is. */
