@@ -47,10 +47,9 @@ struct ahost {
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     char *read_buffer;
-    /* metatables, to be told by their identity; registry[address] is the table
-     */
-    const void *stream_meta, *task_meta;
-    int task_meta_ref; /* registry reference of the second */
+    /* metatables, to be told by their identity */
+    const void *stream_meta, *task_meta, *named_task_meta;
+    int task_meta_ref, named_task_meta_ref; /* registry references */
 
     ahost__timer *timers; /* root of the heap */
     uv_timer_t clock;

@@ -25,13 +25,14 @@ enum { RESULTS = 1, NAME };
 /* ---- handles ------------------------------------------------------------- */
 
 static ahost__task_handle *check_handle(lua_State *L, int arg) {
+    const ahost *h = ahost__of(L);
     ahost__task_handle *handle = lua_touserdata(L, arg);
-    int same = 0;
+    const void *meta = NULL;
     if (handle != NULL && lua_getmetatable(L, arg)) {
-        same = lua_topointer(L, -1) == ahost__of(L)->task_meta;
+        meta = lua_topointer(L, -1);
         lua_pop(L, 1);
     }
-    if (!same)
+    if (meta == NULL || (meta != h->task_meta && meta != h->named_task_meta))
         luaL_typeerror(L, arg, TASK_TYPE);
     return handle;
 }
@@ -41,11 +42,14 @@ int ahost__task_handle_state(lua_State *L, int arg) {
     return handle->task != NULL ? handle->task->state : handle->state;
 }
 
-/* Makes the handle of a task, with so many user values, and pushes it. */
-static void push_new(lua_State *L, ahost__task *task, int values) {
-    ahost__task_handle *handle = lua_newuserdatauv(L, sizeof(*handle), values);
+/* Makes the handle of a task and pushes it. */
+static void push_new(lua_State *L, ahost__task *task, int named) {
+    const ahost *h = task->host;
+    ahost__task_handle *handle =
+        lua_newuserdatauv(L, sizeof(*handle), named ? NAME : RESULTS);
     *handle = (ahost__task_handle){.task = task, .id = task->id};
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->host->task_meta_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX,
+                named ? h->named_task_meta_ref : h->task_meta_ref);
     lua_setmetatable(L, -2);
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->host->task_handles);
     lua_pushvalue(L, -2);
@@ -56,7 +60,7 @@ static void push_new(lua_State *L, ahost__task *task, int values) {
 
 void ahost__push_task(lua_State *L, ahost__task *task) {
     if (task->handle == NULL) {
-        push_new(L, task, RESULTS);
+        push_new(L, task, 0);
         return;
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->host->task_handles);
@@ -133,7 +137,7 @@ static int spawn_named(lua_State *L, ahost__context *ctx, int arg) {
     ahost__task *task;
     luaL_checktype(L, arg + named, LUA_TFUNCTION);
     task = ahost__spawn(L, ctx, lua_gettop(L) - arg - named);
-    push_new(L, task, named ? NAME : RESULTS);
+    push_new(L, task, named);
     if (!named)
         return 1;
     lua_pushvalue(L, arg);
@@ -241,8 +245,9 @@ static int task_status(lua_State *L) {
     return 1;
 }
 
-/* Methods, and the one field `name`. */
-static int task_index(lua_State *L) {
+/* Methods, and the field `name`. Only handles of named tasks pay for it: that
+ * of any other is found nowhere, thus nil. */
+static int named_task_index(lua_State *L) {
     check_handle(L, 1);
     lua_settop(L, 2);
     if (lua_rawequal(L, 2, lua_upvalueindex(2)))
@@ -277,21 +282,37 @@ static const luaL_Reg functions[] = {{"spawn", task_spawn},
                                      {"shield", ahost__task_shield},
                                      {NULL, NULL}};
 
+/* Makes a metatable of handles, without `__index`, and leaves it on the top;
+ * returns its registry reference. */
+static int push_meta(lua_State *L, const void **identity) {
+    lua_createtable(L, 0, 4);
+    *identity = lua_topointer(L, -1);
+    lua_pushliteral(L, TASK_TYPE);
+    lua_setfield(L, -2, "__name");
+    lua_pushcfunction(L, task_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushvalue(L, -1);
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static void make_metatables(lua_State *L) {
+    ahost *h = ahost__of(L);
+    luaL_newlib(L, methods);
+    h->task_meta_ref = push_meta(L, &h->task_meta);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    h->named_task_meta_ref = push_meta(L, &h->named_task_meta);
+    lua_pushvalue(L, -3);
+    lua_pushliteral(L, "name");
+    lua_pushcclosure(L, named_task_index, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 3);
+}
+
 /* -> the functions in C; lua/ahost/task.lua adds the rest */
 int ahost__open_task(lua_State *L) {
-    if (luaL_newmetatable(L, TASK_TYPE)) {
-        ahost *h = ahost__of(L);
-        h->task_meta = lua_topointer(L, -1);
-        lua_pushvalue(L, -1);
-        h->task_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        lua_pushcfunction(L, task_tostring);
-        lua_setfield(L, -2, "__tostring");
-        luaL_newlib(L, methods);
-        lua_pushliteral(L, "name");
-        lua_pushcclosure(L, task_index, 2);
-        lua_setfield(L, -2, "__index");
-    }
-    lua_pop(L, 1);
+    if (ahost__of(L)->task_meta == NULL)
+        make_metatables(L);
     luaL_newlib(L, functions);
     return 1;
 }
