@@ -249,6 +249,10 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
     ahost__ready_run(h);
     keep_rest(s);
     pause_when_full(s);
+    /* The answer to what has arrived is complete: nothing more arrives here in
+     * this turn, and now the socket is still in the processor's caches. */
+    if (s->in_size == 0 && ahost__linked(&s->dirty))
+        ahost__stream_send(s);
 }
 
 /* ---- waiting
