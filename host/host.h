@@ -48,7 +48,7 @@ struct ahost {
     uv_check_t after_poll;
     char *read_buffer;
     /* metatables, to be told by their identity */
-    const void *stream_meta, *task_meta, *named_task_meta;
+    const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
     int task_meta_ref, named_task_meta_ref; /* registry references */
 
     ahost__timer *timers; /* root of the heap */

@@ -14,6 +14,7 @@
 #include "net.h"
 
 #define STREAM_TYPE "ahost.stream"
+#define TIMED_STREAM_TYPE "ahost.stream.timed"
 
 static const double default_linger = 5; /* seconds */
 
@@ -140,13 +141,16 @@ void ahost__stream_close(ahost__stream *s, double linger) {
 /* ---- methods ------------------------------------------------------------- */
 
 ahost__stream *ahost__check_stream(lua_State *L, int arg) {
+    const ahost *h = ahost__of(L);
     ahost__stream **box = lua_touserdata(L, arg);
-    int same = 0;
+    const void *meta = NULL;
     if (box != NULL && lua_getmetatable(L, arg)) {
-        same = lua_topointer(L, -1) == ahost__of(L)->stream_meta;
+        meta = lua_topointer(L, -1);
         lua_pop(L, 1);
     }
-    if (!same || *box == NULL)
+    if (meta == NULL ||
+        (meta != h->stream_meta && meta != h->timed_stream_meta) ||
+        *box == NULL)
         luaL_typeerror(L, arg, STREAM_TYPE);
     return *box;
 }
@@ -200,17 +204,16 @@ static int stream_peer(lua_State *L) {
     return push_name(L, uv_tcp_getpeername, "peer");
 }
 
-/* Upvalues: the methods, "timeout". */
-static int stream_index(lua_State *L) {
-    ahost__stream *s;
+/* The `__index` of a stream whose timeout has been set; that of any other is a
+ * plain table, in which `timeout` is nil. Upvalues: the methods, "timeout". */
+static int timed_stream_index(lua_State *L) {
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
         return 1;
-    s = ahost__check_stream(L, 1);
-    if (!lua_rawequal(L, 2, lua_upvalueindex(2)) || s->timeout < 0)
+    if (!lua_rawequal(L, 2, lua_upvalueindex(2)))
         return 0;
-    lua_pushnumber(L, s->timeout);
+    lua_pushnumber(L, ahost__check_stream(L, 1)->timeout);
     return 1;
 }
 
@@ -221,6 +224,8 @@ static int stream_newindex(lua_State *L) {
         return luaL_error(L, "a stream has no field '%s' to set (only timeout)",
                           luaL_tolstring(L, 2, NULL));
     s->timeout = ahost__opt_timeout(L, 3);
+    lua_settop(L, 1);
+    luaL_setmetatable(L, s->timeout < 0 ? STREAM_TYPE : TIMED_STREAM_TYPE);
     return 0;
 }
 
@@ -256,19 +261,32 @@ static const luaL_Reg meta[] = {{"__gc", stream_gc},
                                 {"__tostring", stream_tostring},
                                 {NULL, NULL}};
 
+/* Makes a metatable without `__index` and leaves it on the top. */
+static const void *push_meta(lua_State *L, const char *type) {
+    luaL_newmetatable(L, type);
+    luaL_setfuncs(L, meta, 0);
+    lua_pushliteral(L, STREAM_TYPE);
+    lua_setfield(L, -2, "__name");
+    lua_pushliteral(L, "timeout");
+    lua_pushcclosure(L, stream_newindex, 1);
+    lua_setfield(L, -2, "__newindex");
+    return lua_topointer(L, -1);
+}
+
 void ahost__open_stream(lua_State *L) {
-    if (luaL_newmetatable(L, STREAM_TYPE)) {
-        ahost__of(L)->stream_meta = lua_topointer(L, -1);
-        luaL_setfuncs(L, meta, 0);
-        luaL_newlib(L, methods);
-        ahost__open_stream_input(L);
-        ahost__open_stream_output(L);
-        lua_pushliteral(L, "timeout");
-        lua_pushvalue(L, -1);
-        lua_pushcclosure(L, stream_newindex, 1);
-        lua_setfield(L, -4, "__newindex");
-        lua_pushcclosure(L, stream_index, 2);
-        lua_setfield(L, -2, "__index");
-    }
-    lua_pop(L, 1);
+    ahost *h = ahost__of(L);
+    if (h->stream_meta != NULL)
+        return;
+    luaL_newlib(L, methods);
+    ahost__open_stream_input(L);
+    ahost__open_stream_output(L);
+    h->stream_meta = push_meta(L, STREAM_TYPE);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    h->timed_stream_meta = push_meta(L, TIMED_STREAM_TYPE);
+    lua_pushvalue(L, -3);
+    lua_pushliteral(L, "timeout");
+    lua_pushcclosure(L, timed_stream_index, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 3);
 }

@@ -20,7 +20,7 @@ struct ahost__chunk {
 };
 
 enum {
-    FIRST_CHUNK = 480,
+    FIRST_CHUNK = 1000, /* small enough for malloc's fast bins */
     CHUNK = 16384,
     BUFFERS = 64,  /* of one system call */
     LARGE = 8192,  /* bytes of a write that is not copied... */
