@@ -101,10 +101,35 @@ static int64_t find_delimiter(ahost__stream *s) {
     return -1;
 }
 
+/* The bytes of a line that has `size` before its \n. */
+static uint32_t line_size(const ahost__stream *s, uint32_t size) {
+    return size > 0 && s->in[size - 1] == '\r' ? size - 1 : size;
+}
+
+/* Whether what comes before a delimiter is too long already, wherever among the
+ * bytes to come the delimiter, or what is missing of it, may be. */
+static int is_too_long(const ahost__stream *s) {
+    uint32_t begun = s->delimiter_size - 1;
+    if (s->in_size <= s->want_size)
+        return 0;
+    return s->want == AHOST__WANT_LINE ? line_size(s, s->in_size) > s->want_size
+                                       : s->in_size - s->want_size > begun;
+}
+
+/* Looks for the end of what is delimited; as `satisfied`. */
+static int find_end(ahost__stream *s, uint32_t *size) {
+    int64_t place = find_delimiter(s);
+    if (place < 0)
+        return is_too_long(s) ? AHOST__TOOLONG : 0;
+    *size = (uint32_t)place;
+    if (s->want == AHOST__WANT_LINE)
+        place = line_size(s, *size);
+    return place > s->want_size ? AHOST__TOOLONG : 1;
+}
+
 /* Whether the reader can go on: 1, 0 or a negative code. `*size` is set to what
  * it takes, for lines without the delimiter. */
 static int satisfied(ahost__stream *s, uint32_t *size) {
-    int64_t place;
     *size = s->in_size < s->want_size ? s->in_size : s->want_size;
     switch ((ahost__want_kind)s->want) {
     case AHOST__WANT_SOME:
@@ -115,13 +140,7 @@ static int satisfied(ahost__stream *s, uint32_t *size) {
         return s->in_size > s->want_size ? AHOST__TOOLONG : 0;
     case AHOST__WANT_LINE:
     case AHOST__WANT_UNTIL:
-        place = find_delimiter(s);
-        if (place >= 0) {
-            *size = (uint32_t)place;
-            return place > s->want_size ? AHOST__TOOLONG : 1;
-        }
-        /* one byte more may be the \r of the end of the line */
-        return s->in_size > (uint64_t)s->want_size + 1 ? AHOST__TOOLONG : 0;
+        return find_end(s, size);
     }
     return 0;
 }
@@ -131,8 +150,7 @@ static int push_taken(lua_State *L, ahost__stream *s, uint32_t size) {
     uint32_t shown = size, taken = size;
     if (s->want == AHOST__WANT_LINE) {
         taken++;
-        if (size > 0 && s->in[size - 1] == '\r')
-            shown--;
+        shown = line_size(s, size);
     } else if (s->want == AHOST__WANT_UNTIL) {
         taken += s->delimiter_size;
     }
@@ -164,13 +182,13 @@ static int push_end(lua_State *L, ahost__stream *s) {
         lua_pushliteral(L, "");
         return 1;
     }
-    if (s->in_size == 0 &&
-        (s->want != AHOST__WANT_EXACTLY || s->want_size == 0)) {
+    if (s->in_size == 0) {
         lua_pushnil(L);
         return 1;
     }
     if (s->want != AHOST__WANT_EXACTLY)
-        return push_rest(L, s);
+        return s->in_size > s->want_size ? fail_read(L, s, AHOST__TOOLONG)
+                                         : push_rest(L, s);
     fail_read(L, s, error);
     push_rest(L, s);
     lua_setfield(L, -2, "partial");
