@@ -55,7 +55,8 @@ struct ahost__stream {
     char *in_block;   /* what we own of it; NULL when nothing is kept */
     uint32_t in_size; /* unread bytes */
     uint32_t in_capacity;
-    ahost__wait *reader;
+    ahost__wait *reader;   /* until it has run */
+    double patience;       /* seconds that it waits; negative: for ever */
     const char *delimiter; /* of the reader, on its stack */
     uint32_t delimiter_size;
     uint32_t want_size;

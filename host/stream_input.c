@@ -169,7 +169,7 @@ static int push_rest(lua_State *L, ahost__stream *s) {
 static const char *const operations[] = {"read", "read_exactly", "read_line",
                                          "read_until", "read_all"};
 
-static int fail_read(lua_State *L, ahost__stream *s, int error) {
+static int fail_read(lua_State *L, const ahost__stream *s, int error) {
     return ahost__fail(L, error, operations[s->want]);
 }
 
@@ -218,22 +218,25 @@ static int try_read(lua_State *L, ahost__stream *s) {
  */
 
 void ahost__stream_wake_reader(ahost__stream *s, int status) {
-    ahost__wait *reader = s->reader;
-    if (reader == NULL)
-        return;
-    s->reader = NULL;
-    ahost__settle(reader, status);
+    if (s->reader != NULL)
+        ahost__settle(s->reader, status);
+}
+
+/* A reader that has been woken keeps its place until it runs, but wants no
+ * more. */
+static int reader_waits(const ahost__stream *s) {
+    return s->reader != NULL && s->reader->status == AHOST__PENDING;
 }
 
 static void wake_when_satisfied(ahost__stream *s) {
     uint32_t size;
-    if (s->reader != NULL && (s->in_error != 0 || satisfied(s, &size) != 0))
+    if (reader_waits(s) && (s->in_error != 0 || satisfied(s, &size) != 0))
         ahost__stream_wake_reader(s, 0);
 }
 
 /* Stops to take in more than anybody wants. */
 static void pause_when_full(ahost__stream *s) {
-    if (!s->reading || s->reader != NULL || s->in_size < AHOST__IN_ENOUGH)
+    if (!s->reading || reader_waits(s) || s->in_size < AHOST__IN_ENOUGH)
         return;
     s->transport->read_stop(s);
     s->reading = 0;
@@ -287,29 +290,40 @@ static void start_input(ahost__stream *s) {
     ahost__stream_wake_reader(s, 0);
 }
 
-static int wait_for_more(lua_State *L, ahost__stream *s, double timeout,
-                         const ahost__wait_type *type) {
+/* Makes the task the reader. */
+static ahost__wait *begin_wait(lua_State *L, ahost__stream *s,
+                               const ahost__wait_type *type) {
     ahost__wait *w = ahost__wait_begin(L, type, s);
+    w->value = s->want;
     s->reader = w;
-    ahost__wait_timeout(w, timeout);
+    return w;
+}
+
+static int wait_for_more(lua_State *L, ahost__stream *s,
+                         const ahost__wait_type *type) {
+    ahost__wait *w = begin_wait(L, s, type);
+    ahost__wait_timeout(w, s->patience);
     start_input(s);
     return ahost__await(L, w);
 }
 
-/* The task was woken, or has waited its turn. -> data | nil [, err] */
+/* The task was woken, or has waited its turn; when its time is up another may
+ * read already. -> data | nil [, err] */
 static int go_on(lua_State *L, ahost__wait *w, const ahost__wait_type *type) {
     ahost__stream *s = w->op;
     int results;
+    if (s->reader == w)
+        s->reader = NULL;
     if (w->status != 0)
-        return fail_read(L, s, w->status);
+        return ahost__fail(L, w->status, operations[w->value]);
     results = try_read(L, s);
-    return results != 0 ? results : wait_for_more(L, s, s->timeout, type);
+    return results != 0 ? results : wait_for_more(L, s, type);
 }
 
 /* Data may be there, but the task has had its share of this turn. */
 static int read_later(lua_State *L, ahost__stream *s,
                       const ahost__wait_type *type) {
-    ahost__wait *w = ahost__wait_begin(L, type, s);
+    ahost__wait *w = begin_wait(L, s, type);
     ahost__settle(w, 0);
     return ahost__await(L, w);
 }
@@ -317,10 +331,11 @@ static int read_later(lua_State *L, ahost__stream *s,
 static int read_wanted(lua_State *L, ahost__stream *s, double timeout,
                        const ahost__wait_type *type) {
     int results;
+    s->patience = timeout;
     if (ahost__must_yield(L))
         return read_later(L, s, type);
     results = try_read(L, s);
-    return results != 0 ? results : wait_for_more(L, s, timeout, type);
+    return results != 0 ? results : wait_for_more(L, s, type);
 }
 
 static int finish_read(lua_State *L, ahost__wait *w);
