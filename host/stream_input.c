@@ -60,16 +60,15 @@ static int append(ahost__stream *s, const char *data, size_t size) {
     return 0;
 }
 
-/* Copies bytes that are still in the host's read buffer. */
-static void keep_rest(ahost__stream *s) {
+/* Copies bytes that are still in the host's read buffer; 0 or a code. */
+static int keep_rest(ahost__stream *s) {
     const char *data = s->in;
     uint32_t size = s->in_size;
     if (size == 0 || s->in_block != NULL)
-        return;
+        return 0;
     s->in = NULL;
     s->in_size = 0;
-    if (append(s, data, size) != 0)
-        s->in_error = UV_ENOMEM;
+    return append(s, data, size);
 }
 
 static void consume(ahost__stream *s, uint32_t size) {
@@ -247,6 +246,23 @@ static void discard(ahost__stream *s, int error) {
         ahost__stream_release(s, 0);
 }
 
+/* Nothing more is taken in: what comes after a gap must not be read. */
+static void end_input(ahost__stream *s, int error) {
+    s->in_error = error;
+    if (s->reading)
+        s->transport->read_stop(s);
+    s->reading = 0;
+}
+
+static void take_in(ahost__stream *s, char *data, size_t size) {
+    if (s->in_size == 0) {
+        s->in = data;
+        s->in_size = (uint32_t)size;
+    } else if (append(s, data, size) != 0) {
+        end_input(s, UV_ENOMEM);
+    }
+}
+
 void ahost__stream_received(ahost__stream *s, char *data, size_t size,
                             int error) {
     ahost *h = s->host;
@@ -255,20 +271,16 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
         return;
     }
     if (error != 0)
-        s->in_error = error;
-    else if (s->in_size > 0)
-        s->in_error = append(s, data, size);
-    else {
-        s->in = data;
-        s->in_size = (uint32_t)size;
-    }
-    if (s->in_error != 0 && s->reading) {
-        s->transport->read_stop(s);
-        s->reading = 0;
-    }
+        end_input(s, error);
+    else
+        take_in(s, data, size);
     wake_when_satisfied(s);
     ahost__ready_run(h);
-    keep_rest(s);
+    if (keep_rest(s) != 0) {
+        end_input(s, UV_ENOMEM);
+        ahost__stream_wake_reader(s, 0);
+        ahost__ready_run(h);
+    }
     pause_when_full(s);
 }
 
