@@ -205,11 +205,11 @@ static int try_read(lua_State *L, ahost__stream *s) {
         return push_taken(L, s, size);
     if (ready < 0)
         return fail_read(L, s, ready);
-    if (s->in_error != 0)
-        return push_end(L, s);
-    if (s->out_error != 0)
+    if (s->out_error != 0 && !s->out_told) {
+        s->out_told = 1;
         return fail_read(L, s, s->out_error);
-    return 0;
+    }
+    return s->in_error != 0 ? push_end(L, s) : 0;
 }
 
 /* ---- arrival
