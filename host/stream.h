@@ -55,7 +55,8 @@ struct ahost__stream {
     char *in_block;   /* what we own of it; NULL when nothing is kept */
     uint32_t in_size; /* unread bytes */
     uint32_t in_capacity;
-    ahost__wait *reader;
+    ahost__wait *reader;   /* until it has run */
+    double patience;       /* seconds that it waits; negative: for ever */
     const char *delimiter; /* of the reader, on its stack */
     uint32_t delimiter_size;
     uint32_t want_size;
@@ -75,6 +76,7 @@ struct ahost__stream {
 
     uint8_t want; /* ahost__want_kind of the reader */
     uint8_t reading, sending, connecting;
+    uint8_t out_told;  /* a call has returned `out_error` */
     uint8_t closing;   /* close was called; queued output is still sent */
     uint8_t draining;  /* input is discarded until the peer ends */
     uint8_t shut;      /* shutdown: 1 wanted, 2 done */

@@ -60,16 +60,15 @@ static int append(ahost__stream *s, const char *data, size_t size) {
     return 0;
 }
 
-/* Copies bytes that are still in the host's read buffer. */
-static void keep_rest(ahost__stream *s) {
+/* Copies bytes that are still in the host's read buffer; 0 or a code. */
+static int keep_rest(ahost__stream *s) {
     const char *data = s->in;
     uint32_t size = s->in_size;
     if (size == 0 || s->in_block != NULL)
-        return;
+        return 0;
     s->in = NULL;
     s->in_size = 0;
-    if (append(s, data, size) != 0)
-        s->in_error = UV_ENOMEM;
+    return append(s, data, size);
 }
 
 static void consume(ahost__stream *s, uint32_t size) {
@@ -101,10 +100,35 @@ static int64_t find_delimiter(ahost__stream *s) {
     return -1;
 }
 
+/* The bytes of a line that has `size` before its \n. */
+static uint32_t line_size(const ahost__stream *s, uint32_t size) {
+    return size > 0 && s->in[size - 1] == '\r' ? size - 1 : size;
+}
+
+/* Whether what comes before a delimiter is too long already, wherever among the
+ * bytes to come the delimiter, or what is missing of it, may be. */
+static int is_too_long(const ahost__stream *s) {
+    uint32_t begun = s->delimiter_size - 1;
+    if (s->in_size <= s->want_size)
+        return 0;
+    return s->want == AHOST__WANT_LINE ? line_size(s, s->in_size) > s->want_size
+                                       : s->in_size - s->want_size > begun;
+}
+
+/* Looks for the end of what is delimited; as `satisfied`. */
+static int find_end(ahost__stream *s, uint32_t *size) {
+    int64_t place = find_delimiter(s);
+    if (place < 0)
+        return is_too_long(s) ? AHOST__TOOLONG : 0;
+    *size = (uint32_t)place;
+    if (s->want == AHOST__WANT_LINE)
+        place = line_size(s, *size);
+    return place > s->want_size ? AHOST__TOOLONG : 1;
+}
+
 /* Whether the reader can go on: 1, 0 or a negative code. `*size` is set to what
  * it takes, for lines without the delimiter. */
 static int satisfied(ahost__stream *s, uint32_t *size) {
-    int64_t place;
     *size = s->in_size < s->want_size ? s->in_size : s->want_size;
     switch ((ahost__want_kind)s->want) {
     case AHOST__WANT_SOME:
@@ -115,13 +139,7 @@ static int satisfied(ahost__stream *s, uint32_t *size) {
         return s->in_size > s->want_size ? AHOST__TOOLONG : 0;
     case AHOST__WANT_LINE:
     case AHOST__WANT_UNTIL:
-        place = find_delimiter(s);
-        if (place >= 0) {
-            *size = (uint32_t)place;
-            return place > s->want_size ? AHOST__TOOLONG : 1;
-        }
-        /* one byte more may be the \r of the end of the line */
-        return s->in_size > (uint64_t)s->want_size + 1 ? AHOST__TOOLONG : 0;
+        return find_end(s, size);
     }
     return 0;
 }
@@ -131,8 +149,7 @@ static int push_taken(lua_State *L, ahost__stream *s, uint32_t size) {
     uint32_t shown = size, taken = size;
     if (s->want == AHOST__WANT_LINE) {
         taken++;
-        if (size > 0 && s->in[size - 1] == '\r')
-            shown--;
+        shown = line_size(s, size);
     } else if (s->want == AHOST__WANT_UNTIL) {
         taken += s->delimiter_size;
     }
@@ -151,7 +168,7 @@ static int push_rest(lua_State *L, ahost__stream *s) {
 static const char *const operations[] = {"read", "read_exactly", "read_line",
                                          "read_until", "read_all"};
 
-static int fail_read(lua_State *L, ahost__stream *s, int error) {
+static int fail_read(lua_State *L, const ahost__stream *s, int error) {
     return ahost__fail(L, error, operations[s->want]);
 }
 
@@ -164,13 +181,13 @@ static int push_end(lua_State *L, ahost__stream *s) {
         lua_pushliteral(L, "");
         return 1;
     }
-    if (s->in_size == 0 &&
-        (s->want != AHOST__WANT_EXACTLY || s->want_size == 0)) {
+    if (s->in_size == 0) {
         lua_pushnil(L);
         return 1;
     }
     if (s->want != AHOST__WANT_EXACTLY)
-        return push_rest(L, s);
+        return s->in_size > s->want_size ? fail_read(L, s, AHOST__TOOLONG)
+                                         : push_rest(L, s);
     fail_read(L, s, error);
     push_rest(L, s);
     lua_setfield(L, -2, "partial");
@@ -188,11 +205,11 @@ static int try_read(lua_State *L, ahost__stream *s) {
         return push_taken(L, s, size);
     if (ready < 0)
         return fail_read(L, s, ready);
-    if (s->in_error != 0)
-        return push_end(L, s);
-    if (s->out_error != 0)
+    if (s->out_error != 0 && !s->out_told) {
+        s->out_told = 1;
         return fail_read(L, s, s->out_error);
-    return 0;
+    }
+    return s->in_error != 0 ? push_end(L, s) : 0;
 }
 
 /* ---- arrival
@@ -200,22 +217,25 @@ static int try_read(lua_State *L, ahost__stream *s) {
  */
 
 void ahost__stream_wake_reader(ahost__stream *s, int status) {
-    ahost__wait *reader = s->reader;
-    if (reader == NULL)
-        return;
-    s->reader = NULL;
-    ahost__settle(reader, status);
+    if (s->reader != NULL)
+        ahost__settle(s->reader, status);
+}
+
+/* A reader that has been woken keeps its place until it runs, but wants no
+ * more. */
+static int reader_waits(const ahost__stream *s) {
+    return s->reader != NULL && s->reader->status == AHOST__PENDING;
 }
 
 static void wake_when_satisfied(ahost__stream *s) {
     uint32_t size;
-    if (s->reader != NULL && (s->in_error != 0 || satisfied(s, &size) != 0))
+    if (reader_waits(s) && (s->in_error != 0 || satisfied(s, &size) != 0))
         ahost__stream_wake_reader(s, 0);
 }
 
 /* Stops to take in more than anybody wants. */
 static void pause_when_full(ahost__stream *s) {
-    if (!s->reading || s->reader != NULL || s->in_size < AHOST__IN_ENOUGH)
+    if (!s->reading || reader_waits(s) || s->in_size < AHOST__IN_ENOUGH)
         return;
     s->transport->read_stop(s);
     s->reading = 0;
@@ -226,6 +246,23 @@ static void discard(ahost__stream *s, int error) {
         ahost__stream_release(s, 0);
 }
 
+/* Nothing more is taken in: what comes after a gap must not be read. */
+static void end_input(ahost__stream *s, int error) {
+    s->in_error = error;
+    if (s->reading)
+        s->transport->read_stop(s);
+    s->reading = 0;
+}
+
+static void take_in(ahost__stream *s, char *data, size_t size) {
+    if (s->in_size == 0) {
+        s->in = data;
+        s->in_size = (uint32_t)size;
+    } else if (append(s, data, size) != 0) {
+        end_input(s, UV_ENOMEM);
+    }
+}
+
 void ahost__stream_received(ahost__stream *s, char *data, size_t size,
                             int error) {
     ahost *h = s->host;
@@ -234,20 +271,16 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
         return;
     }
     if (error != 0)
-        s->in_error = error;
-    else if (s->in_size > 0)
-        s->in_error = append(s, data, size);
-    else {
-        s->in = data;
-        s->in_size = (uint32_t)size;
-    }
-    if (s->in_error != 0 && s->reading) {
-        s->transport->read_stop(s);
-        s->reading = 0;
-    }
+        end_input(s, error);
+    else
+        take_in(s, data, size);
     wake_when_satisfied(s);
     ahost__ready_run(h);
-    keep_rest(s);
+    if (keep_rest(s) != 0) {
+        end_input(s, UV_ENOMEM);
+        ahost__stream_wake_reader(s, 0);
+        ahost__ready_run(h);
+    }
     pause_when_full(s);
     /* The answer to what has arrived is complete: nothing more arrives here in
      * this turn, and now the socket is still in the processor's caches. */
@@ -273,29 +306,40 @@ static void start_input(ahost__stream *s) {
     ahost__stream_wake_reader(s, 0);
 }
 
-static int wait_for_more(lua_State *L, ahost__stream *s, double timeout,
-                         const ahost__wait_type *type) {
+/* Makes the task the reader. */
+static ahost__wait *begin_wait(lua_State *L, ahost__stream *s,
+                               const ahost__wait_type *type) {
     ahost__wait *w = ahost__wait_begin(L, type, s);
+    w->value = s->want;
     s->reader = w;
-    ahost__wait_timeout(w, timeout);
+    return w;
+}
+
+static int wait_for_more(lua_State *L, ahost__stream *s,
+                         const ahost__wait_type *type) {
+    ahost__wait *w = begin_wait(L, s, type);
+    ahost__wait_timeout(w, s->patience);
     start_input(s);
     return ahost__await(L, w);
 }
 
-/* The task was woken, or has waited its turn. -> data | nil [, err] */
+/* The task was woken, or has waited its turn; when its time is up another may
+ * read already. -> data | nil [, err] */
 static int go_on(lua_State *L, ahost__wait *w, const ahost__wait_type *type) {
     ahost__stream *s = w->op;
     int results;
+    if (s->reader == w)
+        s->reader = NULL;
     if (w->status != 0)
-        return fail_read(L, s, w->status);
+        return ahost__fail(L, w->status, operations[w->value]);
     results = try_read(L, s);
-    return results != 0 ? results : wait_for_more(L, s, s->timeout, type);
+    return results != 0 ? results : wait_for_more(L, s, type);
 }
 
 /* Data may be there, but the task has had its share of this turn. */
 static int read_later(lua_State *L, ahost__stream *s,
                       const ahost__wait_type *type) {
-    ahost__wait *w = ahost__wait_begin(L, type, s);
+    ahost__wait *w = begin_wait(L, s, type);
     ahost__settle(w, 0);
     return ahost__await(L, w);
 }
@@ -303,10 +347,11 @@ static int read_later(lua_State *L, ahost__stream *s,
 static int read_wanted(lua_State *L, ahost__stream *s, double timeout,
                        const ahost__wait_type *type) {
     int results;
+    s->patience = timeout;
     if (ahost__must_yield(L))
         return read_later(L, s, type);
     results = try_read(L, s);
-    return results != 0 ? results : wait_for_more(L, s, timeout, type);
+    return results != 0 ? results : wait_for_more(L, s, type);
 }
 
 static int finish_read(lua_State *L, ahost__wait *w);

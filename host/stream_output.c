@@ -114,12 +114,20 @@ static void wake_writers(ahost__stream *s) {
     }
 }
 
+/* A connection that is gone ends the input too, behind what has arrived; of any
+ * other failure a reader would never hear. */
+static int shows_in_input(int error) {
+    return error == UV_EPIPE || error == UV_ECONNRESET;
+}
+
 void ahost__stream_fail_output(ahost__stream *s, int error) {
     if (s->out_error == 0)
         s->out_error = error;
     drop_all(s);
     ahost__list_remove(&s->dirty);
     ahost__settle_all(&s->writers, s->out_error);
+    if (!shows_in_input(error))
+        ahost__stream_wake_reader(s, 0);
 }
 
 /* ---- sending ------------------------------------------------------------- */
@@ -169,8 +177,10 @@ static int send_later(ahost__stream *s) {
 /* Everything is sent: what was to come after that. */
 static void sent_all(ahost__stream *s) {
     if (s->shut == 1) {
+        int err = s->out_error == 0 ? s->transport->shutdown(s) : 0;
         s->shut = 2;
-        s->transport->shutdown(s);
+        if (err != 0)
+            ahost__stream_fail_output(s, err);
     }
     if (s->closing)
         ahost__stream_finish_close(s);
@@ -220,19 +230,24 @@ static void send_soon(ahost__stream *s) {
  * ------------------------------------------------------------------------------
  */
 
-static int write_result(lua_State *L, int status, const char *op) {
-    if (status != 0)
-        return ahost__fail(L, status, op);
-    lua_pushboolean(L, 1);
-    return 1;
+/* -> true | nil, err */
+static int write_result(lua_State *L, ahost__stream *s, int status,
+                        const char *op) {
+    if (status == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    if (status == s->out_error)
+        s->out_told = 1;
+    return ahost__fail(L, status, op);
 }
 
 static int finish_write(lua_State *L, ahost__wait *w) {
-    return write_result(L, w->status, "write");
+    return write_result(L, w->op, w->status, "write");
 }
 
 static int finish_flush(lua_State *L, ahost__wait *w) {
-    return write_result(L, w->status, "flush");
+    return write_result(L, w->op, w->status, "flush");
 }
 
 static const ahost__wait_type write_wait = {"write", finish_write, NULL};
@@ -267,7 +282,8 @@ static int queue_value(lua_State *L, ahost__stream *s, int arg, size_t *sent) {
         *sent -= skip;
         return queue_bytes(s, data + skip, size - skip);
     }
-    for (lua_Integer i = 1, n = luaL_len(L, arg); i <= n && err == 0; i++) {
+    for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, arg);
+         i <= n && err == 0; i++) {
         lua_rawgeti(L, arg, i);
         data = lua_tolstring(L, -1, &size);
         err = queue_bytes(s, data, size);
@@ -284,7 +300,7 @@ static size_t check_value(lua_State *L, int arg) {
         luaL_checklstring(L, arg, &size);
         return size;
     }
-    for (lua_Integer i = 1, n = luaL_len(L, arg); i <= n; i++) {
+    for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, arg); i <= n; i++) {
         lua_rawgeti(L, arg, i);
         if (!lua_isstring(L, -1))
             luaL_error(L,
@@ -349,12 +365,9 @@ static int stream_write(lua_State *L) {
         send_soon(s);
     if (err == 0)
         err = s->out_error;
-    if (err != 0)
-        return ahost__fail(L, err, "write");
-    if (s->queued > AHOST__HIGH_WATER)
+    if (err == 0 && s->queued > AHOST__HIGH_WATER)
         return wait_for_room(L, s, AHOST__LOW_WATER, s->timeout, &write_wait);
-    lua_pushboolean(L, 1);
-    return 1;
+    return write_result(L, s, err, "write");
 }
 
 /* stream:flush([timeout]) -> true | nil, err */
@@ -366,24 +379,21 @@ static int stream_flush(lua_State *L) {
         return ahost__fail(L, AHOST__CLOSED, "flush");
     if (s->queued > 0)
         ahost__stream_send(s);
-    if (s->out_error != 0)
-        return ahost__fail(L, s->out_error, "flush");
-    if (s->queued > 0)
+    if (s->out_error == 0 && s->queued > 0)
         return wait_for_room(L, s, 0, timeout, &flush_wait);
-    lua_pushboolean(L, 1);
-    return 1;
+    return write_result(L, s, s->out_error, "flush");
 }
 
 /* stream:shutdown() -> true | nil, err: the end, behind what is queued */
 static int stream_shutdown(lua_State *L) {
     ahost__stream *s = ahost__check_stream(L, 1);
     int err = refusal(s);
-    if (err != 0)
-        return ahost__fail(L, err, "shutdown");
-    s->shut = 1;
-    ahost__stream_send(s);
-    lua_pushboolean(L, 1);
-    return 1;
+    if (err == 0) {
+        s->shut = 1;
+        ahost__stream_send(s);
+        err = s->out_error;
+    }
+    return write_result(L, s, err, "shutdown");
 }
 
 static const luaL_Reg methods[] = {{"write", stream_write},
