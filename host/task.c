@@ -282,6 +282,13 @@ static void link_context(ahost__task *task, ahost__context *ctx) {
     ahost__list_append(&ctx->tasks, &task->link);
 }
 
+/* In a context that is closing only its teardown callbacks start tasks: the
+ * others end, and what they spawn is not to keep them waiting. */
+static int is_too_late(const ahost *h, const ahost__context *ctx) {
+    return ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSING &&
+           ctx->closer != h->current;
+}
+
 static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
     ahost *h = ahost__of(L);
     ahost__pool_slot slot;
@@ -299,6 +306,7 @@ static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
     lua_pushcfunction(task->co, task_main);
     lua_xmove(L, task->co, nargs + 1);
     link_context(task, ctx);
+    task->cancelled = is_too_late(h, ctx);
     return task;
 }
 
@@ -311,7 +319,7 @@ ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs) {
 void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
     ahost__task *task = create(L, ctx, nargs);
     ahost *h = task->host;
-    if (h->nesting >= NESTING) {
+    if (h->nesting >= NESTING || task->cancelled) {
         ahost__ready_push(h, task);
         return;
     }
@@ -323,7 +331,9 @@ void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
 /* The coroutine ended with an error that task_end did not see: memory ran out,
  * or task_end itself failed. Its value is on the top of the coroutine. */
 static void report_lost_error(ahost__task *task) {
-    const char *text = lua_tostring(task->co, -1);
+    const char *text = lua_type(task->co, -1) == LUA_TSTRING
+                           ? lua_tostring(task->co, -1)
+                           : NULL;
     task->state = AHOST__TASK_FAILED;
     ahost__log(task->host, AHOST_LOG_ERROR, "ahost.task", "task %d: %s",
                (int)task->id, text != NULL ? text : "error");
@@ -394,12 +404,27 @@ void ahost__tasks_open(lua_State *L) {
     trim_pool(L); /* makes the first of its kind */
 }
 
+/* Frees what an abandoned task holds that never came to its end. */
+static void free_unfinished(ahost__task *task) {
+    ahost__frame *frame;
+    if (task->co == NULL)
+        return;
+    while ((frame = task->frames) != NULL) {
+        task->frames = frame->outer;
+        ahost__free(task->host, frame, sizeof(*frame));
+    }
+    ahost__context_unref(task->ctx);
+}
+
 void ahost__tasks_free(ahost *h) {
     ahost__link *link;
     ahost__free(h, h->pool, h->pool_capacity * sizeof(*h->pool));
-    while ((link = ahost__list_shift(&h->task_slabs)) != NULL)
-        ahost__free(h, ahost__container_of(link, task_slab, link),
-                    sizeof(task_slab));
+    while ((link = ahost__list_shift(&h->task_slabs)) != NULL) {
+        task_slab *slab = ahost__container_of(link, task_slab, link);
+        for (int i = 0; i < SLAB_TASKS; i++)
+            free_unfinished(&slab->tasks[i]);
+        ahost__free(h, slab, sizeof(*slab));
+    }
 }
 
 /* ---- ahost.task
