@@ -190,6 +190,7 @@ static void leave_callback(lua_State *L, closing *c, int status) {
         ahost__frame_leave(c->task->frames);
     c->task->floor = c->mask;
     c->task->current = c->outer;
+    c->late_for = NULL; /* what the callback left behind has time of its own */
     if (status != LUA_OK && status != LUA_YIELD)
         keep_error(L, c);
     lua_settop(L, CLOSING);
@@ -317,6 +318,9 @@ static void keep_reason(lua_State *L, ahost__context *ctx) {
 static int start_closing(lua_State *L, ahost__context *ctx, int reports) {
     ahost__task *task = ahost__of(L)->current;
     closing *c;
+    if (!ahost__can_wait(L))
+        return luaL_error(L, "a context cannot be closed here, inside a C "
+                             "function that does not allow waiting");
     lua_pushnil(L);
     lua_pushcfunction(L, ahost__on_raise);
     c = lua_newuserdatauv(L, sizeof(*c), 0);
@@ -347,6 +351,7 @@ static int close_context(lua_State *L, int reports) {
         keep_reason(L, ctx);
         ask_owner(ctx, ctx);
         if (is_inside(task, ctx)) { /* it would wait for itself */
+            task->cancelled = 1;
             lua_pushboolean(L, 1);
             return 1;
         }

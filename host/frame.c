@@ -26,11 +26,29 @@ ahost__frame *ahost__frame_enter(lua_State *L) {
     return frame;
 }
 
-void ahost__frame_leave(ahost__frame *frame) {
-    ahost__task *task = frame->task;
+/* The scope of a frame has no owner any more that would close it. */
+static void give_up_scope(ahost__frame *frame) {
+    ahost__context *ctx = frame->ctx;
+    if (ctx == NULL || ctx->scope != frame)
+        return;
+    ctx->scope = NULL;
+    frame->task->current = frame->outer_ctx;
+    ahost__context_close(ctx);
+}
+
+static void drop_innermost(ahost__task *task) {
+    ahost__frame *frame = task->frames;
     ahost__timer_stop(task->host, &frame->timer);
+    give_up_scope(frame);
     task->frames = frame->outer;
     ahost__free(task->host, frame, sizeof(*frame));
+}
+
+void ahost__frame_leave(ahost__frame *frame) {
+    ahost__task *task = frame->task;
+    while (task->frames != frame)
+        drop_innermost(task);
+    drop_innermost(task);
 }
 
 void ahost__frame_fire(ahost__frame *frame) {

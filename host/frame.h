@@ -28,7 +28,8 @@ struct ahost__frame {
 /* Enters a frame; raises outside a task or when memory is short. */
 ahost__frame *ahost__frame_enter(lua_State *L);
 
-/* Leaves the innermost frame, which must be this one, and frees it. */
+/* Leaves a frame and those inside it, and frees them. Inside there are some
+ * only when the code that entered them never came to leave them. */
 void ahost__frame_leave(ahost__frame *frame);
 
 /* Makes awaits inside the frame raise CANCELLED from now on. */

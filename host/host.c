@@ -66,6 +66,16 @@ static void report_stop(lua_State *L, ahost__job *job) {
     log_tree(L, AHOST_LOG_WARNING, h->root, "is still waited for");
 }
 
+/* The loop has nothing to wait for, yet tasks are left. */
+static void report_stuck(lua_State *L, ahost__job *job) {
+    ahost *h = ahost__container_of(job, ahost, stuck_job);
+    ahost__log(h, AHOST_LOG_CRITICAL, "ahost",
+               "nothing is left that could wake the waiting tasks");
+    ahost__host_failed(h);
+    ahost__finish(h);
+    log_tree(L, AHOST_LOG_CRITICAL, h->root, "waits for ever");
+}
+
 static void on_stop_request(uv_async_t *async) {
     ahost *h = async->data;
     int requests = __atomic_load_n(&h->stop_requests, __ATOMIC_SEQ_CST);
@@ -147,6 +157,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->task_slabs);
     h->report_job.run = report_stop;
+    h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
 }
 
@@ -214,19 +225,28 @@ static int start_main(ahost *h, int load_status) {
     return err;
 }
 
-static int search_beside(lua_State *L) {
-    ahost__search_beside(L, lua_touserdata(L, 1));
-    return 0;
+/* Stack: path. -> the main function, or a message and the status of the load.
+ */
+static int load_file(lua_State *L) {
+    const char *path = lua_touserdata(L, 1);
+    int status;
+    ahost__search_beside(L, path);
+    status = luaL_loadfilex(L, path, NULL);
+    lua_pushinteger(L, status);
+    return 2;
 }
 
 int ahost_load_file(ahost *h, const char *path) {
+    int status;
     if (h == NULL || path == NULL || h->loaded)
         return AHOST_MISUSE;
-    lua_pushcfunction(h->L, search_beside);
+    lua_pushcfunction(h->L, load_file);
     lua_pushlightuserdata(h->L, (void *)(uintptr_t)path);
-    if (lua_pcall(h->L, 1, 0, 0) != LUA_OK)
+    if (lua_pcall(h->L, 1, 2, 0) != LUA_OK)
         return start_main(h, LUA_ERRMEM);
-    return start_main(h, luaL_loadfilex(h->L, path, NULL));
+    status = (int)lua_tointeger(h->L, -1);
+    lua_pop(h->L, 1);
+    return start_main(h, status);
 }
 
 int ahost_load_string(ahost *h, const char *source, const char *name) {
@@ -238,16 +258,6 @@ int ahost_load_string(ahost *h, const char *source, const char *name) {
 
 /* ---- running ------------------------------------------------------------- */
 
-/* The loop has nothing to wait for, yet tasks are left. */
-static void report_stuck(ahost *h) {
-    ahost__log(h, AHOST_LOG_CRITICAL, "ahost",
-               "nothing is left that could wake the waiting tasks");
-    h->lua_allowed = 1;
-    log_tree(h->L, AHOST_LOG_CRITICAL, h->root, "waits for ever");
-    ahost__host_failed(h);
-    ahost__finish(h);
-}
-
 static void run_to_the_end(ahost *h) {
     ahost__ready_run(h);
     while (!h->finished) {
@@ -257,7 +267,7 @@ static void run_to_the_end(ahost *h) {
             continue;
         if (h->finishing) /* even the closing waits for nothing */
             break;
-        report_stuck(h);
+        ahost__job_post(h, &h->stuck_job);
         ahost__ready_run(h);
     }
     h->lua_allowed = 1;

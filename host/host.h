@@ -78,7 +78,7 @@ struct ahost {
     uv_async_t stop_request;
     int stop_count;    /* requests seen */
     int stop_requests; /* made so far; atomic */
-    ahost__job report_job;
+    ahost__job report_job, stuck_job;
     int exit_status;
     double stop_timeout;
 

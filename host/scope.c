@@ -126,9 +126,11 @@ static ahost__frame *enter(lua_State *L) {
         lua_remove(L, 1);
     }
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    frame = ahost__frame_enter(L);
+    if (ahost__of(L)->current == NULL)
+        luaL_error(L, "context.scope is only possible in a task");
     ahost__push_child_context(L, ahost__context_current(L), on_error);
     ctx = ahost__check_context(L, -1);
+    frame = ahost__frame_enter(L); /* nothing below raises */
     ctx->scope = frame;
     frame->ctx = ctx;
     frame->outer_ctx = frame->task->current;

@@ -124,12 +124,20 @@ ahost__task *ahost__task_create(lua_State *L, lua_CFunction body, int values) {
     return task;
 }
 
+/* In a context that is closing only its teardown callbacks start tasks: the
+ * others end, and what they spawn is not to keep them waiting. */
+static int is_too_late(const ahost__context *ctx) {
+    return ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSING &&
+           ctx->closer != ctx->host->current;
+}
+
 static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
     ahost__task *task;
     if (ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSED)
         luaL_error(L, "cannot spawn a task in a closed context");
     task = ahost__task_create(L, task_main, nargs + 1);
     link_context(task, ctx);
+    task->cancelled = is_too_late(ctx);
     return task;
 }
 
@@ -142,7 +150,7 @@ ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs) {
 void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
     ahost__task *task = create(L, ctx, nargs);
     ahost *h = task->host;
-    if (h->nesting >= AHOST__NESTING) {
+    if (h->nesting >= AHOST__NESTING || task->cancelled) {
         ahost__ready_push(h, task);
         return;
     }
@@ -154,7 +162,9 @@ void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
 /* The coroutine ended with an error that task_end did not see: memory ran out,
  * or task_end itself failed. Its value is on the top of the coroutine. */
 static void report_lost_error(ahost__task *task) {
-    const char *text = lua_tostring(task->co, -1);
+    const char *text = lua_type(task->co, -1) == LUA_TSTRING
+                           ? lua_tostring(task->co, -1)
+                           : NULL;
     task->state = AHOST__TASK_FAILED;
     ahost__log(task->host, AHOST_LOG_ERROR, "ahost.task", "task %d: %s",
                (int)task->id, text != NULL ? text : "error");
@@ -179,15 +189,13 @@ void ahost__task_leave_context(ahost__task *task) {
 /* The task's last tie to its context. */
 static void end_in_context(ahost__task *task) {
     ahost__context *ctx = task->ctx;
-    task->ctx = NULL;
     if (ctx == NULL)
         return;
-    if (!task->abandoned) {
-        ahost__list_remove(&task->link);
-        ctx->task_count--;
-        task->host->task_count--;
+    if (!task->abandoned)
+        ahost__task_leave_context(task);
+    task->ctx = NULL;
+    if (!task->abandoned)
         ahost__context_task_ended(ctx, task);
-    }
     ahost__context_unref(ctx);
 }
 

@@ -104,6 +104,9 @@ static inline ahost__task *ahost__wait_task(ahost__wait *w) {
 ahost__wait *ahost__wait_begin(lua_State *L, const ahost__wait_type *type,
                                void *op);
 
+/* Whether code that runs in L may wait at all. */
+int ahost__can_wait(lua_State *L);
+
 /* Ends the wait with AHOST__TIMEDOUT after `seconds`; negative: never. */
 void ahost__wait_timeout(ahost__wait *w, double seconds);
 

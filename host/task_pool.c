@@ -141,10 +141,25 @@ void ahost__tasks_open(lua_State *L) {
     trim_pool(L); /* makes the first of its kind */
 }
 
+/* Frees what an abandoned task holds that never came to its end. */
+static void free_unfinished(ahost__task *task) {
+    ahost__frame *frame;
+    if (task->co == NULL)
+        return;
+    while ((frame = task->frames) != NULL) {
+        task->frames = frame->outer;
+        ahost__free(task->host, frame, sizeof(*frame));
+    }
+    ahost__context_unref(task->ctx);
+}
+
 void ahost__tasks_free(ahost *h) {
     ahost__link *link;
     ahost__free(h, h->pool, h->pool_capacity * sizeof(*h->pool));
-    while ((link = ahost__list_shift(&h->task_slabs)) != NULL)
-        ahost__free(h, ahost__container_of(link, task_slab, link),
-                    sizeof(task_slab));
+    while ((link = ahost__list_shift(&h->task_slabs)) != NULL) {
+        task_slab *slab = ahost__container_of(link, task_slab, link);
+        for (int i = 0; i < SLAB_TASKS; i++)
+            free_unfinished(&slab->tasks[i]);
+        ahost__free(h, slab, sizeof(*slab));
+    }
 }

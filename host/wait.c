@@ -15,6 +15,11 @@ static int raise_cancelled(lua_State *L, ahost__task *task) {
     return lua_error(L);
 }
 
+int ahost__can_wait(lua_State *L) {
+    const ahost *h = ahost__of(L);
+    return h->current != NULL && lua_isyieldable(L) && !h->unwaitable;
+}
+
 ahost__wait *ahost__wait_begin(lua_State *L, const ahost__wait_type *type,
                                void *op) {
     ahost__task *task = ahost__of(L)->current;
@@ -24,7 +29,7 @@ ahost__wait *ahost__wait_begin(lua_State *L, const ahost__wait_type *type,
                    "%s: waiting is only possible in a task "
                    "(start one with ahost.task.spawn)",
                    type->what);
-    if (!lua_isyieldable(L) || task->host->unwaitable)
+    if (!ahost__can_wait(L))
         luaL_error(L,
                    "%s: cannot wait here, inside a C function that does not "
                    "allow it (table.sort, string.gsub, require, __gc...)",
@@ -121,10 +126,7 @@ void ahost__task_interrupt(ahost__task *task) {
 
 int ahost__must_yield(lua_State *L) {
     ahost__task *task = ahost__of(L)->current;
-    if (task == NULL || --task->credit > 0 || !lua_isyieldable(L) ||
-        task->host->unwaitable)
-        return 0;
-    return 1;
+    return task != NULL && --task->credit <= 0 && ahost__can_wait(L);
 }
 
 double ahost__opt_timeout(lua_State *L, int arg) {
