@@ -109,8 +109,10 @@ static int title_get(lua_State *L) {
 }
 
 static void title_set(lua_State *L) {
-    const char *title = luaL_checkstring(L, 3);
-    int err = uv_set_process_title(title);
+    int err;
+    if (lua_type(L, 3) != LUA_TSTRING)
+        luaL_error(L, "a title is a string, not a %s", luaL_typename(L, 3));
+    err = uv_set_process_title(lua_tostring(L, 3));
     if (err != 0)
         ahost__raise(L, err, "this program does not let its title be set");
 }
