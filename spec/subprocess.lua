@@ -52,4 +52,50 @@ function subprocess.shell(script)
   return result
 end
 
+local Running <const> = {}
+Running.__index = Running
+Running.__name = "subprocess.Running"
+
+--- Starts a shell script, in which `$ahost` is the executable, and does not wait for
+--- it. It is ended after 30 seconds, or when it goes out of scope.
+---@param script string
+---@return table running
+function subprocess.start(script)
+  local directory <const>, remove <const> = subprocess.directory()
+  subprocess.write(directory .. "/script", "ahost=" .. subprocess.quote(subprocess.ahost)
+    .. "\nexport ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}\n" .. script)
+  local pipe <const> = assert(io.popen(
+    ("echo $$; exec timeout --foreground -k 10 30 sh %s/script 2>&1 </dev/null")
+      :format(directory)))
+  return setmetatable(
+    { pipe = pipe, pid = pipe:read("n", "l"), remove = remove }, Running)
+end
+
+--- Blocks until the process has printed another line.
+---@return string|nil line  nil at the end of its output
+function Running:read_line()
+  return self.pipe:read("l")
+end
+
+---@param name string  "INT", "TERM"
+function Running:signal(name)
+  os.execute(("kill -%s %d"):format(name, self.pid))
+end
+
+--- Blocks until the process has ended.
+---@return {status: integer, out: string}  what it printed after the lines read
+function Running:finish()
+  local out <const> = self.pipe:read("a")
+  local _, how, status = self.pipe:close()
+  self.remove()
+  self.pipe = nil
+  return { status = how == "signal" and 128 + status or status, out = out }
+end
+
+function Running:__close()
+  if not self.pipe then return end
+  self:signal("TERM")
+  self:finish()
+end
+
 return subprocess

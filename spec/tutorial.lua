@@ -1,0 +1,165 @@
+-- What the specs of the examples need to hold a tutorial, a README.md, against the
+-- files that it is about.
+--
+-- Its `lua` blocks are excerpts, line for line. Its `console` blocks are sessions:
+-- `$ ` begins a command, `^C` interrupts it, other lines are what it prints. A block
+-- of `console NAME` happens in a terminal of that name, where a command may still run
+-- from the block before; without a name, and at the end, commands end by themselves.
+
+local net <const> = require "ahost.net"
+local subprocess <const> = require "spec.subprocess"
+
+local tutorial <const> = {}
+
+local function read_lines(path)
+  local lines <const> = {}
+  for line in io.lines(path) do lines[#lines + 1] = line end
+  return lines
+end
+
+--- The fenced blocks of a Markdown file.
+---@return {language: string, name: string, line: integer, lines: string[]}[]
+local function blocks_of(readme)
+  local blocks, block = {}, nil
+  for number, line in ipairs(read_lines(readme)) do
+    local language, name = line:match("^```(%w*) ?(.*)$")
+    if block and language then
+      block = nil
+    elseif language then
+      block = { language = language, name = name, line = number, lines = {} }
+      blocks[#blocks + 1] = block
+    elseif block then
+      block.lines[#block.lines + 1] = line
+    end
+  end
+  return blocks
+end
+
+local function blocks_in(folder, language)
+  local chosen <const> = {}
+  for _, block in ipairs(blocks_of(folder .. "/README.md")) do
+    if block.language == language then chosen[#chosen + 1] = block end
+  end
+  assert(#chosen > 0, "no " .. language .. " blocks in " .. folder)
+  return chosen
+end
+
+-- Where `part` stands in `lines`, or nil.
+local function find_lines(lines, part)
+  for first = 1, #lines - #part + 1 do
+    local i = 1
+    while i <= #part and lines[first + i - 1] == part[i] do i = i + 1 end
+    if i > #part then return first end
+  end
+end
+
+--- Raises for the first `lua` block of the folder's README.md that is in none of the
+--- files, and for the first line of code in them that it does not show.
+---@param folder string
+---@param files string[]  the names of those that the tutorial shows in full
+---@param others? string[]  and of those that it shows in part
+function tutorial.check_code(folder, files, others)
+  local texts, shown = {}, {}
+  for _, list in ipairs { files, others or {} } do
+    for _, file in ipairs(list) do
+      texts[file], shown[file] = read_lines(folder .. "/" .. file), {}
+    end
+  end
+  for _, block in ipairs(blocks_in(folder, "lua")) do
+    local found = false
+    for file, lines in pairs(texts) do
+      local first = find_lines(lines, block.lines)
+      found = found or first
+      for i = first or 1, first and first + #block.lines - 1 or 0 do
+        shown[file][i] = true
+      end
+    end
+    if not found then
+      error(("%s/README.md:%d: this is in no file"):format(folder, block.line), 2)
+    end
+  end
+  for _, file in ipairs(files) do
+    for i, line in ipairs(texts[file]) do
+      if not shown[file][i] and line:find("%S") and not line:find("^%-%-") then
+        error(("%s/%s:%d: the tutorial does not show this"):format(folder, file, i), 2)
+      end
+    end
+  end
+end
+
+-- What differs from one run to the next: ports.
+local function normal(text)
+  return text and (text:gsub("127%.0%.0%.1:%d%d%d%d%d", "127.0.0.1:PORT"))
+end
+
+local Terminal <const> = {}
+Terminal.__index = Terminal
+
+local function fail(block, number, expected, got)
+  error(("%s:%d: expected %q, got %q"):format(block.path, block.line + number, expected,
+    tostring(got)), 0)
+end
+
+-- What has run in the terminal has to end by itself, with nothing more to say.
+function Terminal:finish(block, number)
+  if not self.running then return end
+  local rest = self.running:finish().out
+  self.running = nil
+  if rest ~= "" then fail(block, number, "nothing more", rest) end
+end
+
+function Terminal:play_line(block, number, line, script_of)
+  local command = line:match("^%$ (.*)$")
+  if command then
+    self:finish(block, number)
+    self.running = subprocess.start(script_of(command))
+  elseif line == "^C" then
+    self.running:signal("INT")
+  else
+    local got = self.running:read_line()
+    if normal(got) ~= normal(line) then fail(block, number, line, got) end
+  end
+end
+
+local function play_block(block, terminals, script_of)
+  local terminal = terminals[block.name] or setmetatable({}, Terminal)
+  terminals[block.name] = terminal
+  local interrupted
+  for number, line in ipairs(block.lines) do
+    interrupted = line == "^C" or interrupted and line:sub(1, 2) ~= "$ "
+    terminal:play_line(block, number, line, script_of)
+  end
+  if interrupted or block.name == "" then terminal:finish(block, #block.lines) end
+end
+
+--- Does what the `console` blocks of the folder's README.md say, and raises when
+--- something else comes of it. Blocks while processes run.
+---@param folder string
+---@param adapt fun(command: string): string  puts a free address into a command
+function tutorial.play(folder, adapt)
+  local function script_of(command)
+    command = adapt(command):gsub("build/release/ahost", '"$ahost"')
+    return command:find("|", 1, true) and command or "exec " .. command
+  end
+  local terminals <close> = setmetatable({}, {
+    __close = function(terminals)
+      for _, terminal in pairs(terminals) do
+        if terminal.running then terminal.running:__close() end
+      end
+    end,
+  })
+  for _, block in ipairs(blocks_in(folder, "console")) do
+    block.path = folder .. "/README.md"
+    play_block(block, terminals, script_of)
+  end
+  local last <const> = { path = folder .. "/README.md", line = 0 }
+  for _, terminal in pairs(terminals) do terminal:finish(last, 0) end
+end
+
+--- An address on which nobody listens.
+function tutorial.free_address()
+  local listener <close> = assert(net.listen("127.0.0.1:0"))
+  return listener:address()
+end
+
+return tutorial
