@@ -313,9 +313,11 @@ static void check_handle(uv_handle_t *handle, void *data) {
 }
 #endif
 
-/* Lets streams send what is queued, closes the loop. */
+/* Lets streams send what is queued, closes the loop. Their lingering ends in
+ * time, but no other timer is waited for. */
 static void close_loop(ahost *h) {
     h->lua_allowed = 0;
+    uv_unref((uv_handle_t *)&h->clock);
     uv_run(h->loop, UV_RUN_DEFAULT);
 #ifdef AHOST_CHECKS
     uv_walk(h->loop, check_handle, h);
