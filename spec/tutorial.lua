@@ -17,8 +17,7 @@ local function read_lines(path)
   return lines
 end
 
---- The fenced blocks of a Markdown file.
----@return {language: string, name: string, line: integer, lines: string[]}[]
+-- The fenced blocks of a Markdown file.
 local function blocks_of(readme)
   local blocks, block = {}, nil
   for number, line in ipairs(read_lines(readme)) do
@@ -35,12 +34,17 @@ local function blocks_of(readme)
   return blocks
 end
 
-local function blocks_in(folder, language)
+--- The fenced blocks of a Markdown file that are in some language; raises if there are
+--- none.
+---@param readme string
+---@param language string
+---@return {language: string, name: string, line: integer, lines: string[]}[]
+function tutorial.blocks(readme, language)
   local chosen <const> = {}
-  for _, block in ipairs(blocks_of(folder .. "/README.md")) do
+  for _, block in ipairs(blocks_of(readme)) do
     if block.language == language then chosen[#chosen + 1] = block end
   end
-  assert(#chosen > 0, "no " .. language .. " blocks in " .. folder)
+  assert(#chosen > 0, "no " .. language .. " blocks in " .. readme)
   return chosen
 end
 
@@ -65,7 +69,7 @@ function tutorial.check_code(folder, files, others)
       texts[file], shown[file] = read_lines(folder .. "/" .. file), {}
     end
   end
-  for _, block in ipairs(blocks_in(folder, "lua")) do
+  for _, block in ipairs(tutorial.blocks(folder .. "/README.md", "lua")) do
     local found = false
     for file, lines in pairs(texts) do
       local first = find_lines(lines, block.lines)
@@ -148,7 +152,7 @@ function tutorial.play(folder, adapt)
       end
     end,
   })
-  for _, block in ipairs(blocks_in(folder, "console")) do
+  for _, block in ipairs(tutorial.blocks(folder .. "/README.md", "console")) do
     block.path = folder .. "/README.md"
     play_block(block, terminals, script_of)
   end

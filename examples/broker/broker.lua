@@ -3,6 +3,7 @@
 --
 --     ahost examples/broker/broker.lua [ADDRESS]
 local context <const> = require "ahost.context"
+local errors <const> = require "ahost.error"
 local net <const> = require "ahost.net"
 local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
@@ -24,6 +25,12 @@ local channel_count = 0
 
 local function report(...)
   io.stderr:write("broker: ", string.format(...), "\n")
+end
+
+-- Ends the connection of the client that this is about.
+local function refuse(reason)
+  report("a client is dropped: %s", reason)
+  error(errors.new("REFUSED", reason), 0)
 end
 
 -- Subscribers ---------------------------------------------------------------------------
@@ -112,14 +119,14 @@ local function deliver_waiting(channel)
 end
 
 local function open_channel(name)
-  if channel_count == CHANNELS then error("there are too many channels", 0) end
+  if channel_count == CHANNELS then refuse("there are too many channels") end
   local channel <const> = {
     name = name,
     offer = name:find("^/queue") and offer_one or offer_all,
     subscribers = {},
     turn = 0,
-    waiting = sync.queue(WAITING),
-    behind = false, -- messages wait
+    waiting = sync.queue(WAITING), -- messages that nobody can take yet
+    behind = false,                -- there are such messages
     changed = sync.event(),
   }
   channels[name], channel_count = channel, channel_count + 1
@@ -180,14 +187,14 @@ local function serve_client(stream)
     __close = function() task.shield(dismiss, subscriber, sender) end,
   })
   for name in incoming do
-    publish(name, incoming() or error("the end, before the data", 0))
+    publish(name, incoming() or refuse("the end, before the data"))
   end
 end
 
 app:on_close(function()
   for name, channel in pairs(channels) do
     if channel.behind then
-      report("%d messages for %s found no taker", #channel.waiting + 1, name)
+      report("%s: %d messages found no taker", name, #channel.waiting + 1)
     end
   end
 end)

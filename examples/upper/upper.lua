@@ -3,13 +3,14 @@
 --     ahost examples/upper/upper.lua [ADDRESS]
 local context <const> = require "ahost.context"
 local net <const> = require "ahost.net"
+local process <const> = require "ahost.process"
+local signal <const> = require "ahost.signal"
 local task <const> = require "ahost.task"
 
 local address <const> = ... or "127.0.0.1:64101"
 
 local MOST <const> = 100 -- notifications on their way at once
 
-local app <const> = context.current()
 local sending, lost = 0, 0
 
 local function say(...)
@@ -24,21 +25,21 @@ local function notify(peer)
   say("notified: %s has dropped", peer)
 end
 
-local function report(peer, err)
+local function report(notifications, peer, err)
   say("%s drops: %s", peer, err)
   if sending == MOST then
     lost = lost + 1
     return
   end
   sending = sending + 1
-  app:spawn("notification", task.shield, notify, peer)
+  notifications:spawn("notification", task.shield, notify, peer)
 end
 
-local function upper(stream)
+local function upper(stream, notifications)
   local peer <const> = stream:peer() or "somebody"
   local _ <close> = setmetatable({}, {
     __close = function(_, err)
-      if err then report(peer, err) end
+      if err then report(notifications, peer, err) end
     end,
   })
   for line in stream:lines() do
@@ -47,9 +48,16 @@ local function upper(stream)
   say("%s leaves", peer)
 end
 
-app:on_close(function()
+local function serve(notifications)
+  local server <close> = assert(net.serve(address, function(stream)
+    upper(stream, notifications)
+  end, { limit = 1000 }))
+  say("listening on %s", server:address())
+  local event <const> = signal.wait { process.signal("INT"), process.signal("TERM") }
+  say("stopping: SIG%s", event.signal)
+end
+
+context.current():on_close(function()
   say("the end: %d notifications under way, %d lost", sending, lost)
 end)
-
-local server <const> = assert(net.serve(address, upper, { limit = 1000 }))
-say("listening on %s", server:address())
+context.scope({ on_error = "log" }, serve)

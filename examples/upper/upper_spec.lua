@@ -68,15 +68,27 @@ describe("the upper example", function()
     assert.equal(0, server:finish().status)
   end)
 
-  it("loses the notifications without the shield, as the tutorial says", function()
+  it("finishes its notifications even when it is stopped twice", function()
+    local server <close>, address = start()
+    local streams <const> = connect(address, 2)
+    server:signal("TERM")
+    for _, stream in ipairs(streams) do assert.is_nil((stream:read())) end
+    server:signal("INT")
+    local result <const> = server:finish()
+    assert.equal(0, result.status)
+    assert.equal(2, count(result.out, "notified: "))
+    assert.truthy(result.out:find("the end: 0 notifications under way, 0 lost\n$"))
+  end)
+
+  it("loses notifications in the connection's context, as the tutorial says", function()
     local directory <const>, remove <const> = subprocess.directory()
     local _ <close> = setmetatable({}, { __close = remove })
     local text, replaced = read_file(SCRIPT):gsub(
-      'app:spawn%("notification", task%.shield, notify, peer%)',
-      'app:spawn("notification", notify, peer)')
+      'notifications:spawn%("notification", task%.shield, notify, peer%)',
+      "task.spawn(notify, peer)")
     assert.equal(1, replaced)
-    subprocess.write(directory .. "/unshielded.lua", text)
-    local server <close>, address = start(directory .. "/unshielded.lua")
+    subprocess.write(directory .. "/lost.lua", text)
+    local server <close>, address = start(directory .. "/lost.lua")
     local streams <const> = connect(address, 2)
     server:signal("INT")
     for _, stream in ipairs(streams) do assert.is_nil((stream:read())) end
