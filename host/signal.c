@@ -91,6 +91,20 @@ static void push_own_list(lua_State *L, ahost__signal *signal) {
     lua_getiuservalue(L, 1, SIGNAL_LIST);
 }
 
+void ahost__signal_join(ahost__signal *signal) {
+    if (signal->audience++ == 0 && signal->heard_changed != NULL)
+        signal->heard_changed(signal->heard_data, 1);
+}
+
+void ahost__signal_leave(ahost__signal *signal) {
+    if (--signal->audience == 0 && signal->heard_changed != NULL)
+        signal->heard_changed(signal->heard_data, 0);
+}
+
+int ahost__signal_heard(const ahost__signal *signal) {
+    return signal->audience > 0;
+}
+
 /* Takes a connection off the signal at index 1. */
 static void remove_connection(lua_State *L, connection *c) {
     ahost__signal *signal = c->signal;
@@ -108,8 +122,12 @@ static void remove_connection(lua_State *L, connection *c) {
     lua_pop(L, 1);
     c->signal = NULL;
     signal->live--;
-    ahost__list_remove(&c->link);
-    ahost__disown(&c->owned);
+    if (ahost__linked(&c->link)) {
+        ahost__list_remove(&c->link); /* its context has ended before */
+    } else {
+        ahost__disown(&c->owned);
+        ahost__signal_leave(signal);
+    }
 }
 
 /* Takes off the connections whose contexts have ended. */
@@ -132,6 +150,7 @@ static void on_context_end(ahost__owned *owned) {
     connection *c = ahost__container_of(owned, connection, owned);
     ahost__list_append(&c->signal->ended, &c->link);
     ahost__job_post(c->ctx->host, &c->signal->prune_job);
+    ahost__signal_leave(c->signal);
 }
 
 static const ahost__owned_type owned_connection = {"connection", 0,
@@ -152,6 +171,7 @@ static void append(lua_State *L, ahost__signal *signal, connection *c) {
     c->signal = signal;
     signal->live++;
     ahost__own(c->ctx, &c->owned, &owned_connection);
+    ahost__signal_join(signal);
 }
 
 /* Pushes the connection of the function at index 2, or nil. */
@@ -373,10 +393,6 @@ static int signal_emit_wait(lua_State *L) {
     lua_settop(L, HANDLES);
     lua_pushnil(L);
     return join_on(L, 1);
-}
-
-int ahost__signal_heard(const ahost__signal *signal) {
-    return signal->live > 0 || !ahost__list_empty(&signal->watchers);
 }
 
 void ahost__signal_emit(lua_State *L, int index) {

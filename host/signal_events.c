@@ -57,8 +57,13 @@ static watcher *check_watcher(lua_State *L, int arg) {
 
 /* Takes the watcher out of its signals. */
 static void stop(watcher *w) {
-    for (int i = 0; i < w->signals; i++)
-        ahost__list_remove(&w->watches[i].link);
+    for (int i = 0; i < w->signals; i++) {
+        watch *seen = &w->watches[i];
+        if (ahost__linked(&seen->link)) {
+            ahost__list_remove(&seen->link);
+            ahost__signal_leave(seen->signal);
+        }
+    }
     w->listens = 0;
     ahost__disown(&w->owned);
 }
@@ -79,9 +84,11 @@ static int watches(const watcher *w, const ahost__signal *signal) {
 }
 
 static void start(watcher *w) {
-    for (int i = 0; i < w->signals; i++)
-        ahost__list_append(&w->watches[i].signal->watchers,
-                           &w->watches[i].link);
+    for (int i = 0; i < w->signals; i++) {
+        watch *seen = &w->watches[i];
+        ahost__list_append(&seen->signal->watchers, &seen->link);
+        ahost__signal_join(seen->signal);
+    }
     w->listens = 1;
 }
 

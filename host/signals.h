@@ -18,6 +18,11 @@ typedef struct ahost__signal {
     int live;             /* slots that are not */
     uint32_t version;     /* of the list: grows when it is copied */
     uint8_t shared;       /* an emission goes through it: copy, then change */
+    int audience;         /* connections and watchers that hear events */
+    /* Is told when the first comes and when the last one goes, maybe where Lua
+     * cannot be used; must not raise. NULL: nobody wants to know. */
+    void (*heard_changed)(void *data, int heard);
+    void *heard_data;
 } ahost__signal;
 
 /* Pops a source and, below it, a topic (both may be nil), pushes a signal. */
@@ -25,6 +30,10 @@ ahost__signal *ahost__push_signal(lua_State *L);
 
 /* Whether anybody listens or waits; what nobody hears need not be emitted. */
 int ahost__signal_heard(const ahost__signal *signal);
+
+/* Somebody starts, and ceases, to hear the signal. */
+void ahost__signal_join(ahost__signal *signal);
+void ahost__signal_leave(ahost__signal *signal);
 
 /* Pops an event, a table, and emits it by the signal at `index`. To be called
  * in a task or a job; raises only when memory is short. */
