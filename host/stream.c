@@ -21,8 +21,8 @@ static const double default_linger = 5; /* seconds */
 /* ---- lifetime ------------------------------------------------------------ */
 
 static void close_owned(ahost__owned *owned) {
-    ahost__stream_close(ahost__container_of(owned, ahost__stream, owned),
-                        default_linger);
+    ahost__stream *s = ahost__container_of(owned, ahost__stream, owned);
+    ahost__stream_close(s, s->close_linger);
 }
 
 static const ahost__owned_type owned_stream = {"stream", 0, close_owned};
@@ -36,6 +36,7 @@ ahost__stream *ahost__stream_new(ahost *h, const ahost__transport *transport,
     s->transport = transport;
     s->size = (uint32_t)size;
     s->timeout = -1;
+    s->close_linger = default_linger;
     s->out_last = &s->out;
     ahost__list_init(&s->writers);
     return s;
@@ -133,8 +134,9 @@ void ahost__stream_close(ahost__stream *s, double linger) {
     }
     s->linger.fire = on_linger;
     ahost__timer_start(s->host, &s->linger, linger);
-    ahost__stream_send(s);
-    if (s->queued == 0)
+    if (s->queued > 0) /* either may free the stream */
+        ahost__stream_send(s);
+    else
         ahost__stream_finish_close(s);
 }
 
@@ -158,7 +160,7 @@ ahost__stream *ahost__check_stream(lua_State *L, int arg) {
 /* stream:close([linger]) */
 static int stream_close(lua_State *L) {
     ahost__stream *s = ahost__check_stream(L, 1);
-    double linger = luaL_optnumber(L, 2, default_linger);
+    double linger = luaL_optnumber(L, 2, s->close_linger);
     luaL_argcheck(L, linger >= 0, 2, "linger must be >= 0 seconds");
     ahost__stream_close(s, linger);
     return 0;
@@ -166,7 +168,8 @@ static int stream_close(lua_State *L) {
 
 /* `__close`, which is given the error second */
 static int stream_close_variable(lua_State *L) {
-    ahost__stream_close(ahost__check_stream(L, 1), default_linger);
+    ahost__stream *s = ahost__check_stream(L, 1);
+    ahost__stream_close(s, s->close_linger);
     return 0;
 }
 
@@ -247,7 +250,7 @@ static int stream_gc(lua_State *L) {
     if (s->released)
         free_when_unused(s);
     else
-        ahost__stream_close(s, default_linger);
+        ahost__stream_close(s, s->close_linger);
     return 0;
 }
 

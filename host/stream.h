@@ -72,7 +72,8 @@ struct ahost__stream {
     ahost__link dirty;   /* among the streams to send at the end of the turn */
     ahost__link writers; /* waits for room, or until everything is sent */
     ahost__timer linger;
-    double timeout; /* seconds of each wait; negative: none */
+    double timeout;      /* seconds of each wait; negative: none */
+    double close_linger; /* seconds, for who closes without saying how long */
 
     uint8_t want; /* ahost__want_kind of the reader */
     uint8_t reading, sending, connecting;
