@@ -14,9 +14,11 @@
  *         return status;
  *     }
  *
- * A host belongs to the thread that opened it; only ahost_stop may be called
- * from elsewhere. The library never exits, prints, or touches process signals,
- * environment or global allocators: those are the program's.
+ * A host belongs to the thread that opened it; only ahost_stop
+ * and ahost_signal may be called from elsewhere. The library by itself never
+ * exits, prints, or touches process signals, environment, standard streams or
+ * global allocators: those are the program's, and its script's if that asks for
+ * them (require "ahost.process").
  */
 #ifndef AHOST_H
 #define AHOST_H
@@ -77,6 +79,10 @@ typedef struct ahost_options {
     double stop_timeout; /* seconds that a stop waits for tasks; 0 means 10 */
     int argc;            /* the script's arguments: `...` and host.args */
     char **argv;         /* not copied: must outlive ahost_load_* */
+    /* Process signals that the program handles itself and passes on with
+     * ahost_signal, ended by 0; read by ahost_open. Their handlers are left
+     * alone when the script listens to them. NULL: none */
+    const int *signals;
 } ahost_options;
 
 /*
@@ -109,6 +115,15 @@ AHOST_API int ahost_run(ahost *host);
  * thread and from a signal handler, until ahost_close.
  */
 AHOST_API void ahost_stop(ahost *host);
+
+/*
+ * Passes on one of options.signals that has arrived. When the script listens
+ * to it (process.signal), it is told and decides; else, and when the host
+ * stops already, this is ahost_stop. Arrivals that nobody has taken yet count
+ * as one. Returns 1 when the script listens now, else 0. May be called from any
+ * thread and from a signal handler, until ahost_close.
+ */
+AHOST_API int ahost_signal(ahost *host, int number);
 
 /* What went wrong last, with a traceback where there is one; never NULL. */
 AHOST_API const char *ahost_errmsg(const ahost *host);

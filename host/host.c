@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "loader.h"
+#include "process.h"
 #include "stream.h"
 
 static const double default_stop_timeout = 10;
@@ -79,10 +80,12 @@ static void report_stuck(lua_State *L, ahost__job *job) {
 static void on_stop_request(uv_async_t *async) {
     ahost *h = async->data;
     int requests = __atomic_load_n(&h->stop_requests, __ATOMIC_SEQ_CST);
-    if (requests > h->stop_count && h->stop_count > 0)
-        ahost__job_post(h, &h->report_job);
+    if (ahost__take_passed_signals(h) || requests > h->stop_count) {
+        if (h->finishing)
+            ahost__job_post(h, &h->report_job);
+        ahost__finish(h);
+    }
     h->stop_count = requests;
-    ahost__finish(h);
     ahost__ready_run(h);
 }
 
@@ -146,6 +149,9 @@ static void read_options(ahost *h, const ahost_options *given) {
     h->memory_limit = options.memory_limit;
     h->stop_timeout =
         options.stop_timeout > 0 ? options.stop_timeout : default_stop_timeout;
+    for (const int *n = options.signals; n != NULL && *n != 0; n++)
+        if (*n > 0 && *n <= 64)
+            h->passed_signals |= (uint64_t)1 << (*n - 1);
     h->argc = options.argc;
     h->argv = options.argv;
 }
@@ -156,6 +162,9 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->requests);
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->task_slabs);
+    ahost__list_init(&h->process_signals);
+    for (int i = 0; i < 3; i++)
+        h->standard_flags[i] = -1;
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
@@ -325,6 +334,7 @@ void ahost_close(ahost *h) {
         run_to_the_end(h);
     }
     close_loop(h);
+    ahost__standard_restore(h);
     if (h->L != NULL)
         lua_close(h->L);
     ahost__context_unref(h->root);

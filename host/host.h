@@ -79,6 +79,13 @@ struct ahost {
     int stop_count;    /* requests seen */
     int stop_requests; /* made so far; atomic */
     ahost__job report_job, stuck_job;
+
+    /* process signals by their bits: those that the program passes on, those
+     * that have arrived (atomic), those that somebody hears (atomic) */
+    uint64_t passed_signals, arrived_signals, heeded_signals;
+    ahost__link process_signals;
+    int standard_flags[3]; /* of shared descriptors, to be restored; or -1 */
+
     int exit_status;
     double stop_timeout;
 

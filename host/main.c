@@ -1,6 +1,7 @@
 /*
  * main.c - the command `ahost`: a client of the library like any other.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
@@ -8,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "ahost.h"
 
-enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3 };
+enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
 static const char usage[] =
     "usage: ahost [options] SCRIPT [argument ...]\n"
@@ -29,17 +32,30 @@ static const char usage[] =
 
 /* The host that process signals stop; set before they can arrive. */
 static ahost *running;
-static volatile sig_atomic_t strikes;
+static volatile sig_atomic_t strikes, answered;
+static volatile time_t last_strike;
 
+static void emergency_exit(void) {
+    static const char text[] = "ahost: emergency exit\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+    (void)ignored;
+    _exit(EXIT_EMERGENCY);
+}
+
+/* The first strike stops the host or is for the script to answer, the third
+ * ends the program in any case. For a script that answers, an interactive one,
+ * those are three within a few seconds of each other. */
 static void on_stop_signal(int number) {
-    (void)number;
-    if (++strikes >= STRIKES) {
-        static const char text[] = "ahost: emergency exit\n";
-        ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
-        (void)ignored;
-        _exit(EXIT_EMERGENCY);
-    }
-    ahost_stop(running);
+    int saved_errno = errno;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (answered && now.tv_sec - last_strike > FORGIVEN)
+        strikes = 0;
+    last_strike = now.tv_sec;
+    if (++strikes >= STRIKES)
+        emergency_exit();
+    answered = ahost_signal(running, number);
+    errno = saved_errno;
 }
 
 static void handle(int number, void (*handler)(int)) {
@@ -76,11 +92,13 @@ static int load(ahost *host, const char *command) {
 
 /* Runs a script or command with the arguments behind its name. */
 static int run(const char *command, int argc, char **argv, int lowest_level) {
+    static const int signals[] = {SIGINT, SIGTERM, 0};
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
                              .log_data = &lowest_level,
                              .argc = argc,
-                             .argv = argv};
+                             .argv = argv,
+                             .signals = signals};
     ahost *host;
     int status = EXIT_USAGE;
     if (ahost_open(&host, &options) != AHOST_OK) {
@@ -122,6 +140,7 @@ int main(int argc, char **argv) {
         {NULL, 0, NULL, 0}};
     int option, lowest_level = AHOST_LOG_NOTICE;
     open_standard_descriptors();
+    argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
     while ((option = getopt_long(argc, argv, "+hv", long_options, NULL)) != -1)
         switch (option) {

@@ -11,6 +11,7 @@
 #include "signals.h"
 
 int ahost__open_host(lua_State *L);
+int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_time(lua_State *L);
 
@@ -20,6 +21,7 @@ int ahost__open_time(lua_State *L);
     X("ahost.host", ahost__open_host)                                          \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.process", ahost__open_process)                                    \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.task.core", ahost__open_task)                                     \
