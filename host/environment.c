@@ -15,11 +15,11 @@
 
 extern char **environ;
 
-/* The string at `arg`, which holds no zero byte. */
+/* The string (or number) at `arg`, which holds no zero byte. */
 static const char *check_text(lua_State *L, int arg, const char *what) {
     size_t size;
     const char *text;
-    if (lua_type(L, arg) != LUA_TSTRING && lua_type(L, arg) != LUA_TNUMBER)
+    if (!lua_isstring(L, arg))
         luaL_error(L, "%s of an environment variable is a string, not a %s",
                    what, luaL_typename(L, arg));
     text = lua_tolstring(L, arg, &size);
@@ -38,10 +38,9 @@ static const char *check_name(lua_State *L, int arg) {
 /* env[name] -> string | nil; what can be no name has no value */
 static int environment_index(lua_State *L) {
     size_t size;
-    const char *name;
-    luaL_tolstring(L, 2, NULL);
-    name = lua_tolstring(L, -1, &size);
-    lua_pushstring(L, strlen(name) == size ? getenv(name) : NULL);
+    const char *name = lua_tolstring(L, 2, &size);
+    int possible = name != NULL && strlen(name) == size;
+    lua_pushstring(L, possible ? getenv(name) : NULL);
     return 1;
 }
 

@@ -38,7 +38,7 @@ describe("process.signal", function()
     local event
     local usr1 <const> = process.signal("USR1")
     local done <const> = sync.event()
-    local connection <close> = usr1:connect(function(e)
+    local _ <close> = usr1:connect(function(e)
       event = e
       done:set()
     end)
@@ -88,6 +88,15 @@ describe("process.signal", function()
     assert.equal("caught", disposition(PIPE))
     connection:close()
     assert.equal("ignored", disposition(PIPE))
+  end)
+
+  it("is let go by an iterator that nobody holds any more", function()
+    local usr2 <const> = process.signal("USR2")
+    local function forget() usr2:events() end
+    forget()
+    assert.equal("caught", disposition(USR2))
+    for _ = 1, 5 do collectgarbage() end
+    assert.equal("default", disposition(USR2))
   end)
 
   it("handles it while a task waits, and no longer", function()
@@ -326,7 +335,8 @@ describe("the process", function()
       os.execute("cat /proc/" .. process.pid .. "/cmdline | tr -d '\\0'")
       print(pcall(function() process.title = nil end))]],
       "exec $ahost $script first second")
-    assert.matches("^%S*ahost\nrenamed\tfirst\tsecond\nrenamed *false.*a string", result.out)
+    assert.matches("^%S*ahost\nrenamed\tfirst\tsecond\nrenamed *false.*a string",
+      result.out)
   end)
 
   it("measures the processor time it took", function()

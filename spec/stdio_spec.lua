@@ -105,7 +105,8 @@ describe("process.stdout", function()
   end)
 
   it("writes to files, where they stand", function()
-    prints("before\nfirst\nsecond\nafter\n", [[process.stdout:write("first\n", "second\n")]],
+    prints("before\nfirst\nsecond\nafter\n",
+      [[process.stdout:write("first\n", "second\n")]],
       "{ echo before; $ahost $script; echo after; } >file; cat file")
     prints("before\nappended\n", [[process.stdout:write("appended\n")]],
       "echo before >file; $ahost $script >>file; cat file")
@@ -168,9 +169,11 @@ describe("process.stdin", function()
   end)
 
   it("copies what is larger than any buffer", function()
-    for _, shell in ipairs({ "$ahost $script <in >out", "cat in | $ahost $script | cat >out",
-        "cat in | $ahost $script >out", "$ahost $script <in | (sleep 0.2; cat) >out" }) do
-      prints("same\n", COPY, "seq 1 500000 >in; " .. shell .. "; cmp in out && echo same")
+    for _, shell in ipairs({ "$ahost $script <in >out",
+        "cat in | $ahost $script | cat >out", "cat in | $ahost $script >out",
+        "$ahost $script <in | (sleep 0.2; cat) >out" }) do
+      prints("same\n", COPY,
+        "seq 1 500000 >in; " .. shell .. "; cmp in out && echo same")
     end
   end)
 
@@ -270,7 +273,8 @@ print(a.recv(100), os.read(fifo, 100))
     prints("False\nFalse\nb'out\\n' b'out\\n'\n", [[
       process.stdout:write("out\n")
       process.stdout:flush()
-      if tostring(process.stdin):match("socket") then process.stdin:read(nil, 0) end]], "cat >check.py <<'X'\n" .. CHECK .. "X\n"
+      if tostring(process.stdin):match("socket") then process.stdin:read(nil, 0) end]],
+      "cat >check.py <<'X'\n" .. CHECK .. "X\n"
       .. "python3 check.py $ahost")
   end)
 
@@ -358,7 +362,9 @@ expect(b"unchanged")]])
       process.stdout:write("start\n")
       process.stdout:flush()
       for i = 1, 20000 do print("printed " .. i) end
-      for i = 1, 20000 do assert(process.stdout:write("streamed ", tostring(i), "\n")) end]],
+      for i = 1, 20000 do
+        assert(process.stdout:write("streamed ", tostring(i), "\n"))
+      end]],
       [[
 expect(b"start")
 import time
@@ -385,6 +391,7 @@ expect(b"interrupted")]])
     prints("terminal\r\n<a>\r\n", [[
       process.stdout:write(tostring(process.stdout):match("%((%a+)"), "\n")
       process.stdout:write("<", process.stdin:read_line(), ">\n")]],
-      "(sleep 0.5; echo a; sleep 0.5) | script -qec \"$ahost $script\" -E never /dev/null")
+      "(sleep 0.5; echo a; sleep 0.5) "
+        .. "| script -qec \"$ahost $script\" -E never /dev/null")
   end)
 end)
