@@ -333,7 +333,10 @@ static int64_t send_arguments(lua_State *L, ahost__stream *s, int top) {
     uv_buf_t bufs[BUFFERS];
     size_t bytes, queued = s->queued;
     unsigned count = gather_arguments(L, s, top, bufs, &bytes);
-    int sent = s->transport->try_write(s, bufs, count);
+    int sent;
+    if (bytes <= queued) /* an array comes first, or much is queued */
+        return 0;
+    sent = s->transport->try_write(s, bufs, count);
     if (sent < 0)
         return sent == UV_EAGAIN ? 0 : sent;
     if ((size_t)sent <= queued) {
