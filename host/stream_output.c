@@ -263,6 +263,13 @@ static int wait_for_room(lua_State *L, ahost__stream *s, size_t level,
     return ahost__await(L, w);
 }
 
+/* There is room, but the task has had its share of this turn. */
+static int write_later(lua_State *L, ahost__stream *s) {
+    ahost__wait *w = ahost__wait_begin(L, &write_wait, s);
+    ahost__settle(w, 0);
+    return ahost__await(L, w);
+}
+
 /* Why nothing can be written any more, or 0. */
 static int refusal(const ahost__stream *s) {
     if (s->closing)
@@ -370,6 +377,8 @@ static int stream_write(lua_State *L) {
         err = s->out_error;
     if (err == 0 && s->queued > AHOST__HIGH_WATER)
         return wait_for_room(L, s, AHOST__LOW_WATER, s->timeout, &write_wait);
+    if (err == 0 && ahost__must_yield(L))
+        return write_later(L, s);
     return write_result(L, s, err, "write");
 }
 
