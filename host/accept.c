@@ -141,16 +141,14 @@ static int listener_accept(lua_State *L) {
     return 1;
 }
 
+/* Stack: stream, nil or nil, err. -> stream | nil */
 static int next_stream_done(lua_State *L, int status, lua_KContext unused) {
     (void)status;
     (void)unused;
-    if (!lua_isnil(L, -2))
-        return 1;
-    if (ahost__is_error(L, -1, AHOST__CLOSED)) {
-        lua_pushnil(L);
-        return 1;
-    }
-    return lua_error(L);
+    if (lua_isnil(L, -2) && !ahost__is_error(L, -1, AHOST__CLOSED))
+        return lua_error(L);
+    lua_pop(L, 1);
+    return 1;
 }
 
 /* The iterator: the next connection, until the listener is closed. */
