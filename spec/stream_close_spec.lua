@@ -7,7 +7,7 @@ local subprocess <const> = require "spec.subprocess"
 local stream_pair <const> = require "spec.stream_pair"
 
 local with_pair <const> = stream_pair.with
-local BIG <const> = ("0123456789abcdef"):rep(65536 * 8) -- 8 MiB: more than the kernel takes
+local BIG <const> = ("0123456789abcdef"):rep(65536 * 8) -- 8 MiB: the kernel takes less
 
 --- The code of the error of a call that failed.
 local function code_of(result, err)

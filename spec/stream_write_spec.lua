@@ -62,14 +62,15 @@ describe("stream:write", function()
 
   it("writes nothing at all when an element is bad", function()
     with_pair(function(a, b)
-      local refused <const> = { true, {}, print, { "x", true }, { "x", {} }, { false }, b }
+      local refused <const> = { true, {}, print, { "x", true }, { {} }, { false }, b }
       for i, bad in ipairs(refused) do
         if i ~= 2 then
-          assert.has_error(function() a:write("lost", { "lost" }, bad) end, nil, "case " .. i)
+          local function call() a:write("lost", { "lost" }, bad) end
+          assert.has_error(call, nil, "case " .. i)
         end
       end
       assert.has_error(function() a:write("lost", nil) end)
-      assert.error_matches(function() a:write({ "x", {} }) end, "bad element 2 of the array")
+      assert.error_matches(function() a:write({ "x", {} }) end, "bad element 2 of")
       assert.has_error(function() a.write({}, "x") end)
       a:write(("x"):rep(20000), "y")
       assert.has_error(function() a:write(("lost"):rep(20000), false) end)
@@ -178,7 +179,8 @@ describe("back-pressure", function()
   it("makes write wait, bounds memory, and goes on in order", function()
     with_pair(function(a, b)
       local total <const> = gc_stress() and 8 << 20 or 48 << 20
-      local next_random <const>, sent <const>, got <const> = random(3), checksum(), checksum()
+      local next_random <const> = random(3)
+      local sent <const>, got <const> = checksum(), checksum()
       local written, taken, greatest, before = 0, 0, 0, buffers()
       local bytes <const> = {}
       for i = 1, 8192 do bytes[i] = string.char(next_random(256) - 1) end
@@ -186,7 +188,8 @@ describe("back-pressure", function()
       local writing <const> = task.spawn(function()
         while written < total do
           local from <const> = next_random(4096)
-          local data <const> = text:sub(from, from + next_random(4096)):rep(next_random(8))
+          local part <const> = text:sub(from, from + next_random(4096))
+          local data <const> = part:rep(next_random(8))
           written = written + #data
           sent(data)
           assert(a:write(data))
