@@ -27,13 +27,15 @@ end
 --- Calls fn(address) with one whose backlog is full: connections to it hang.
 local function with_blackhole(fn)
   local listener <close> = assert(net.listen("127.0.0.1:0", { backlog = 1 }))
-  local waiting, err = {}, nil
-  repeat
-    local stream
-    stream, err = net.connect(listener:address(), { timeout = 0.1 })
+  local waiting <const> = {}
+  while true do
+    local stream, err = net.connect(listener:address(), { timeout = 0.1 })
+    if not stream then
+      assert.equal("TIMEDOUT", err.code)
+      break
+    end
     waiting[#waiting + 1] = stream
-  until not stream
-  assert.equal("TIMEDOUT", err.code)
+  end
   fn(listener:address(), listener)
   for _, one in ipairs(waiting) do one:close() end
 end
