@@ -12,10 +12,17 @@ local function code_of(result, err)
   return err and err.code
 end
 
---- How many descriptors this process has.
+--- How many descriptors this process has, counted when popen has closed the
+--- end of the pipe that is the child's.
 local function descriptors()
-  local pipe <close> = assert(io.popen("ls /proc/$PPID/fd | wc -l"))
-  return tonumber(pipe:read("l"))
+  local path <const> = os.tmpname()
+  local command <const> = "read go; ls /proc/$PPID/fd | wc -l >" .. path
+  local pipe <const> = assert(io.popen(command, "w"))
+  pipe:write("go\n")
+  pipe:close()
+  local file <close> = assert(io.open(path))
+  os.remove(path)
+  return file:read("n")
 end
 
 --- An address that nobody listens on.
