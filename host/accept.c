@@ -42,15 +42,22 @@ static void close_owned(ahost__owned *owned) {
 
 static const ahost__owned_type owned_listener = {"listener", 1, close_owned};
 
-/* Somebody may accept; when nobody wants to, the connection waits. */
+/* Hands connections to those who wait, oldest first; when nobody does, they
+ * stay in the backlog. */
 static void on_ready(ahost__listener *listener) {
     script_listener *l =
         ahost__container_of(listener, script_listener, listener);
-    ahost__wait *w = ahost__wait_first(&l->acceptors);
-    if (w != NULL)
+    ahost__wait *w;
+    while ((w = ahost__wait_first(&l->acceptors)) != NULL) {
+        int err;
+        ahost__stream *s = ahost__listener_accept(listener, &err);
+        if (s == NULL)
+            return;
+        ahost__stream_set_box((ahost__stream **)(intptr_t)w->value, s);
+        ahost__stream_own(s, ahost__wait_task(w)->current);
         ahost__settle(w, 0);
-    if (ahost__list_empty(&l->acceptors))
-        ahost__listener_stop(listener);
+    }
+    ahost__listener_stop(listener);
 }
 
 static script_listener *check_listener(lua_State *L, int arg) {
@@ -94,23 +101,18 @@ int ahost__net_listen(lua_State *L) {
 
 /* ---- accepting ----------------------------------------------------------- */
 
-static int finish_accept(lua_State *L, ahost__wait *w);
+/* The box of the stream, which has been filled, is on the top. */
+static int finish_accept(lua_State *L, ahost__wait *w) {
+    return w->status == 0 ? 1 : ahost__fail(L, w->status, "accept");
+}
+
 static const ahost__wait_type accept_wait = {"accept", finish_accept, NULL};
 
-/* -> stream | nil, err; waits for the first connection */
-static int accept_or_wait(lua_State *L, script_listener *l, double timeout) {
-    ahost__context *ctx = ahost__context_current(L);
-    ahost__stream **box = ahost__stream_push_box(L), *s;
-    ahost__wait *w;
-    int err;
-    ahost__context_check_open(L, ctx, "accept");
-    s = ahost__listener_accept(&l->listener, &err);
-    if (s != NULL) {
-        ahost__stream_set_box(box, s);
-        ahost__stream_own(s, ctx);
-        return 1;
-    }
-    w = ahost__wait_begin(L, &accept_wait, l);
+/* Takes a place behind those who wait already. */
+static int wait_for_connection(lua_State *L, script_listener *l,
+                               ahost__stream **box, double timeout) {
+    ahost__wait *w = ahost__wait_begin(L, &accept_wait, l);
+    w->value = (intptr_t)box;
     ahost__list_append(&l->acceptors, &w->link);
     ahost__wait_timeout(w, timeout);
     if (!ahost__timer_armed(&l->listener.retry))
@@ -118,33 +120,35 @@ static int accept_or_wait(lua_State *L, script_listener *l, double timeout) {
     return ahost__await(L, w);
 }
 
-/* What is left of the time is not kept: another took the connection. */
-static int finish_accept(lua_State *L, ahost__wait *w) {
-    script_listener *l = w->op;
-    if (w->status != 0)
-        return ahost__fail(L, w->status, "accept");
-    return accept_or_wait(L, l, -1);
-}
-
 /* listener:accept([timeout]) -> stream | nil, err */
 static int listener_accept(lua_State *L) {
     script_listener *l = check_listener(L, 1);
     double timeout = ahost__opt_timeout(L, 2);
+    ahost__context *ctx = ahost__context_current(L);
+    ahost__stream **box, *s;
+    int err;
     if (l->listener.fd < 0)
         return ahost__fail(L, AHOST__CLOSED, "accept");
-    return accept_or_wait(L, l, timeout);
+    ahost__context_check_open(L, ctx, "accept");
+    box = ahost__stream_push_box(L);
+    if (!ahost__list_empty(&l->acceptors) || ahost__must_yield(L))
+        return wait_for_connection(L, l, box, timeout);
+    s = ahost__listener_accept(&l->listener, &err);
+    if (s == NULL)
+        return wait_for_connection(L, l, box, timeout);
+    ahost__stream_set_box(box, s);
+    ahost__stream_own(s, ctx);
+    return 1;
 }
 
+/* Stack: stream, nil or nil, err. -> stream | nil */
 static int next_stream_done(lua_State *L, int status, lua_KContext unused) {
     (void)status;
     (void)unused;
-    if (!lua_isnil(L, -2))
-        return 1;
-    if (ahost__is_error(L, -1, AHOST__CLOSED)) {
-        lua_pushnil(L);
-        return 1;
-    }
-    return lua_error(L);
+    if (lua_isnil(L, -2) && !ahost__is_error(L, -1, AHOST__CLOSED))
+        return lua_error(L);
+    lua_pop(L, 1);
+    return 1;
 }
 
 /* The iterator: the next connection, until the listener is closed. */

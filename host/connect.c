@@ -60,22 +60,32 @@ static void cancel_connect(ahost__wait *w) {
 static const ahost__wait_type connect_wait = {"connect", finish_connect,
                                               cancel_connect};
 
-/* Binds the local end; 0 or a code. */
-static int bind_local(lua_State *L, ahost__stream *s) {
+/* Reads the option `local_address`; without one `local` has no family. A name
+ * is misuse: its lookup would have several outcomes. */
+static void read_local(lua_State *L, const ahost__address *remote,
+                       struct sockaddr_storage *local) {
     ahost__address address;
-    struct sockaddr_storage local;
-    int err;
+    local->ss_family = AF_UNSPEC;
     ahost__push_option(L, OPTIONS, "local_address");
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        return 0;
+        return;
     }
     if (!ahost__to_address(L, -1, &address))
-        return UV_EINVAL;
+        luaL_error(L, "option 'local_address': %s", lua_tostring(L, -1));
+    if (address.is_unix || remote->is_unix || address.host[0] == '\0' ||
+        ahost__address_numeric(&address, local) != 0)
+        luaL_error(L,
+                   "option 'local_address': an IP address with a port (0 for "
+                   "any) is expected, and a connection over TCP");
     lua_pop(L, 1);
-    err = ahost__address_numeric(&address, &local);
-    return err != 0 ? err
-                    : uv_tcp_bind(&s->uv.tcp, (struct sockaddr *)&local, 0);
+}
+
+/* Binds the local end, if it was chosen; 0 or a code. */
+static int bind_local(ahost__stream *s, const struct sockaddr_storage *local) {
+    return local->ss_family == AF_UNSPEC
+               ? 0
+               : uv_tcp_bind(&s->uv.tcp, (const struct sockaddr *)local, 0);
 }
 
 static int fail_connect(lua_State *L, int err, const ahost__address *address) {
@@ -128,6 +138,7 @@ static int start(ahost__stream *s, ahost__wait *w,
 
 static int connect_tcp(lua_State *L, ahost__context *ctx,
                        const ahost__address *address,
+                       const struct sockaddr_storage *local,
                        const struct sockaddr_storage *remote) {
     double timeout = ahost__opt_number(L, OPTIONS, "timeout", -1);
     ahost__stream **box = ahost__stream_push_box(L), *s;
@@ -138,7 +149,7 @@ static int connect_tcp(lua_State *L, ahost__context *ctx,
         return fail_connect(L, err, address);
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, ctx);
-    err = bind_local(L, s);
+    err = bind_local(s, local);
     if (err != 0) {
         ahost__stream_release(s, 0);
         return fail_connect(L, err, address);
@@ -156,15 +167,16 @@ static int connect_tcp(lua_State *L, ahost__context *ctx,
 int ahost__net_connect(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     ahost__address address;
-    struct sockaddr_storage remote;
+    struct sockaddr_storage local, remote;
     int err;
     lua_settop(L, OPTIONS);
     ahost__check_address(L, ADDRESS, &address);
+    read_local(L, &address, &local);
     ahost__address_to_loopback(&address);
     ahost__context_check_open(L, ctx, "connect");
     err = ahost__address_numeric(&address, &remote);
     if (err != 0)
         return fail_connect(L, err, &address);
     return address.is_unix ? connect_unix(L, ctx, &address, &remote)
-                           : connect_tcp(L, ctx, &address, &remote);
+                           : connect_tcp(L, ctx, &address, &local, &remote);
 }

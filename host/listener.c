@@ -143,7 +143,7 @@ void ahost__listener_stop(ahost__listener *listener) {
  * ----------------------------------------------------------------------------
  */
 
-/* Says it once, until a connection could be accepted again. */
+/* Says it once, and tries again in a moment. */
 static void exhausted(ahost__listener *listener, int err) {
     if (!listener->exhausted)
         ahost__log(listener->host, AHOST_LOG_ERROR, "ahost.net",
@@ -170,6 +170,8 @@ static int accept_socket(const ahost__listener *listener) {
     return fd >= 0 ? fd : -errno;
 }
 
+/* Until the backlog is empty, a descriptor that comes free is no reason to say
+ * again what is short. */
 ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     int fd = accept_socket(listener);
     ahost__stream *s = NULL;
@@ -178,16 +180,16 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
         s = ahost__uv_stream_open(listener->host,
                                   listener->is_unix ? UV_NAMED_PIPE : UV_TCP,
                                   fd, err);
-    if (s == NULL && *err != UV_EAGAIN) {
-        exhausted(listener, *err);
-        *err = UV_EAGAIN;
-    }
-    if (s == NULL)
-        return NULL;
-    listener->exhausted = 0;
-    if (!listener->is_unix)
+    if (s != NULL && !listener->is_unix)
         uv_tcp_nodelay(&s->uv.tcp, 1);
-    return s;
+    if (s != NULL)
+        return s;
+    if (*err == UV_EAGAIN)
+        listener->exhausted = 0;
+    else
+        exhausted(listener, *err);
+    *err = UV_EAGAIN;
+    return NULL;
 }
 
 /* ---- the end

@@ -88,11 +88,14 @@ static void on_linger(ahost__timer *timer) {
 }
 
 /* Whether the peer has sent what nobody has read: closing then would reset the
- * connection, and destroy output that is still on its way. */
+ * connection, and destroy output that is still on its way. The other end of a
+ * pipe that was only read from is rather told at once. */
 static int has_unread_input(const ahost__stream *s) {
+    uv_handle_type type = s->uv.handle.type;
     uv_os_fd_t fd;
     int size = 0;
-    if (s->in_error != 0 || s->uv.handle.type != UV_TCP)
+    if (s->in_error != 0 ||
+        (type != UV_TCP && (type != UV_NAMED_PIPE || !s->wrote)))
         return 0;
     if (s->in_size > 0)
         return 1;

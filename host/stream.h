@@ -77,6 +77,7 @@ struct ahost__stream {
 
     uint8_t want; /* ahost__want_kind of the reader */
     uint8_t reading, sending, connecting;
+    uint8_t wrote;     /* something has been written */
     uint8_t out_told;  /* a call has returned `out_error` */
     uint8_t closing;   /* close was called; queued output is still sent */
     uint8_t draining;  /* input is discarded until the peer ends */

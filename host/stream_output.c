@@ -263,6 +263,13 @@ static int wait_for_room(lua_State *L, ahost__stream *s, size_t level,
     return ahost__await(L, w);
 }
 
+/* There is room, but the task has had its share of this turn. */
+static int write_later(lua_State *L, ahost__stream *s) {
+    ahost__wait *w = ahost__wait_begin(L, &write_wait, s);
+    ahost__settle(w, 0);
+    return ahost__await(L, w);
+}
+
 /* Why nothing can be written any more, or 0. */
 static int refusal(const ahost__stream *s) {
     if (s->closing)
@@ -333,7 +340,10 @@ static int64_t send_arguments(lua_State *L, ahost__stream *s, int top) {
     uv_buf_t bufs[BUFFERS];
     size_t bytes, queued = s->queued;
     unsigned count = gather_arguments(L, s, top, bufs, &bytes);
-    int sent = s->transport->try_write(s, bufs, count);
+    int sent;
+    if (bytes <= queued) /* an array comes first, or much is queued */
+        return 0;
+    sent = s->transport->try_write(s, bufs, count);
     if (sent < 0)
         return sent == UV_EAGAIN ? 0 : sent;
     if ((size_t)sent <= queued) {
@@ -359,6 +369,7 @@ static int stream_write(lua_State *L) {
             sent = (size_t)taken;
         err = s->out_error;
     }
+    s->wrote = 1;
     for (int arg = 2; arg <= top && err == 0; arg++)
         err = queue_value(L, s, arg, &sent);
     if (err == 0 && s->queued > 0)
@@ -367,6 +378,8 @@ static int stream_write(lua_State *L) {
         err = s->out_error;
     if (err == 0 && s->queued > AHOST__HIGH_WATER)
         return wait_for_room(L, s, AHOST__LOW_WATER, s->timeout, &write_wait);
+    if (err == 0 && ahost__must_yield(L))
+        return write_later(L, s);
     return write_result(L, s, err, "write");
 }
 

@@ -19,11 +19,25 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     buf->len = AHOST__READ_BUFFER;
 }
 
+/* libuv takes a hang-up behind the last bytes for the end, although it may be
+ * a reset; the socket knows. */
+static int end_of(const ahost__stream *s, int error) {
+    int pending = 0;
+    socklen_t size = sizeof(pending);
+    uv_os_fd_t fd;
+    if (error == UV_EOF && uv_fileno(&s->uv.handle, &fd) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &size) == 0 &&
+        pending != 0)
+        return uv_translate_sys_error(pending);
+    return error;
+}
+
 static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf) {
+    ahost__stream *s = stream_of(handle);
     if (size > 0)
-        ahost__stream_received(stream_of(handle), buf->base, (size_t)size, 0);
+        ahost__stream_received(s, buf->base, (size_t)size, 0);
     else if (size < 0)
-        ahost__stream_received(stream_of(handle), NULL, 0, (int)size);
+        ahost__stream_received(s, NULL, 0, end_of(s, (int)size));
 }
 
 static int read_start(ahost__stream *s) {

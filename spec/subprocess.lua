@@ -98,4 +98,18 @@ function Running:__close()
   self:finish()
 end
 
+--- The shell command that runs a Lua script by `ahost -v` with these arguments; the
+--- file of the script goes when the command ends.
+---@param source string
+---@return string command
+function subprocess.script(source, ...)
+  local directory <const> = subprocess.directory()
+  local file <const> = directory .. "/script.lua"
+  local words <const> = { subprocess.quote(subprocess.ahost), "-v", file }
+  for _, word in ipairs({ ... }) do words[#words + 1] = subprocess.quote(word) end
+  subprocess.write(file, source)
+  words[#words + 1] = "; status=$?; rm -r " .. directory .. "; exit $status"
+  return table.concat(words, " ")
+end
+
 return subprocess

@@ -2,6 +2,7 @@
 -- once; here is the policy for names.
 
 local core <const> = require "ahost.net.core"
+local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
 local time <const> = require "ahost.time"
@@ -33,10 +34,15 @@ local function interleave(addresses)
   return mixed
 end
 
-local function copy(opts)
-  local copied = {}
+--- A copy of the options of net.connect, and the deadline that its timeout means.
+local function read_options(opts)
+  local copied <const> = {}
   for name, value in pairs(opts or {}) do copied[name] = value end
-  return copied
+  local timeout <const> = copied.timeout
+  if timeout and not (type(timeout) == "number" and timeout >= 0) then
+    error("option 'timeout': seconds >= 0 are expected, got " .. tostring(timeout), 3)
+  end
+  return copied, timeout and time.now() + timeout
 end
 
 --- Seconds left until a deadline, or nil when there is none.
@@ -44,13 +50,17 @@ local function left(deadline)
   return deadline and math.max(deadline - time.now(), 0)
 end
 
+--- The error of a connection that took too long.
+local function late(err) return errors.new("TIMEDOUT", "timed out", { op = err.op }) end
+
 --- Runs core.connect, again while the backlog of a Unix socket is full.
 local function attempt(address, opts, deadline)
   while true do
     opts.timeout = left(deadline)
     local stream, err = core.connect(address, opts)
-    if stream or err.code ~= "EAGAIN" or opts.timeout == 0 then return stream, err end
-    task.sleep(BACKLOG_PAUSE)
+    if stream or err.code ~= "EAGAIN" then return stream, err end
+    if opts.timeout == 0 then return nil, late(err) end
+    task.sleep(math.min(BACKLOG_PAUSE, left(deadline) or BACKLOG_PAUSE))
   end
 end
 
@@ -63,6 +73,9 @@ local function connect_first(addresses, opts, deadline)
     __close = function()
       for _, running in ipairs(attempts) do running:cancel() end
       results:close()
+      for result in results.try_get, results do -- won as well, but later
+        if result.stream then result.stream:close() end
+      end
     end,
   })
   local function start(address)
@@ -85,18 +98,20 @@ end
 --- Looks the host of an address up.
 local function look_up(address, deadline)
   local host, port = split(address)
-  local addresses, err = core.resolve(host, { port = tonumber(port), timeout = left(deadline) })
+  local options <const> = { port = tonumber(port), timeout = left(deadline) }
+  local addresses, err = core.resolve(host, options)
   return addresses and interleave(addresses), err
 end
 
 --- Opens a connection.
----@param address string|table  "host:port", "[::1]:80", "unix:/path", {host=, port=}
----@param opts? {timeout: number?, local_address: string?}  seconds for the whole
----@return stream|nil stream  belongs to the current context; waits
----@return error|nil err  ECONNREFUSED, TIMEDOUT, EAI_NONAME...
+--- Waits. Raises on an address that is none, and on a local one that is a name.
+---@param address ahost.Address    without a host: loopback
+---@param opts? {timeout: number?, local_address: ahost.Address?}  seconds for the whole
+---@return ahost.Stream? stream    belongs to the current context
+---@return ahost.Error? err        code ECONNREFUSED, TIMEDOUT, EAI_NONAME...
 function net.connect(address, opts)
-  opts = copy(opts)
-  local deadline = opts.timeout and time.now() + opts.timeout
+  local deadline
+  opts, deadline = read_options(opts)
   local stream, err = attempt(address, opts, deadline)
   if stream or err.code ~= "EAI_NONAME" then return stream, err end
   local addresses, lookup_err = look_up(address, deadline)
@@ -116,10 +131,11 @@ local function open_first(address, open)
 end
 
 --- Listens for connections, to be taken one by one.
----@param address string|table  port 0 asks for any; ":8080" is all interfaces
+--- Waits only while a name is looked up.
+---@param address ahost.Address    port 0 asks for any; ":8080" is all interfaces
 ---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?}
----@return listener|nil listener  belongs to the current context
----@return error|nil err  EADDRINUSE, EACCES...
+---@return ahost.Listener? listener    belongs to the current context
+---@return ahost.Error? err            code EADDRINUSE, EACCES...
 function net.listen(address, opts)
   local listener, err = core.listen(address, opts)
   if listener or err.code ~= "EAI_NONAME" then return listener, err end
@@ -129,12 +145,12 @@ end
 --- Listens for connections and runs handler(stream) for each, in a task and a context
 --- of its own: the stream is closed when the handler ends. A handler that raises ends
 --- its connection only; errors of the world are logged at debug, others at error.
----@param address string|table
----@param handler fun(stream: stream)
+---@param address ahost.Address
+---@param handler fun(stream: ahost.Stream)
 ---@param opts? {limit: integer?, backlog: integer?, reuseport: boolean?, mode: integer?}
 ---  limit: connections at once; more wait in the backlog
----@return server|nil server  belongs to the current context; keeps a script running
----@return error|nil err  EADDRINUSE, EACCES...
+---@return ahost.Server? server    belongs to the current context; keeps a script running
+---@return ahost.Error? err        code EADDRINUSE, EACCES...
 function net.serve(address, handler, opts)
   local server, err = core.serve(address, handler, opts)
   if server or err.code ~= "EAI_NONAME" then return server, err end
