@@ -310,9 +310,9 @@ static int finish_waiting(lua_State *L, ahost__wait *w) {
 static void keep_reason(lua_State *L, ahost__context *ctx) {
     if (lua_isnoneornil(L, REASON) || ctx->failed)
         return;
-    ctx->failed = 1;
     lua_pushvalue(L, REASON);
     ahost__context_set_field(L, ctx, AHOST__SIDE_FAILURE);
+    ctx->failed = AHOST__FAILURE_KEPT;
 }
 
 static int start_closing(lua_State *L, ahost__context *ctx, int reports) {
@@ -368,4 +368,47 @@ int ahost__context_close_method(lua_State *L) {
 /* The `__close` of a context: nobody looks at what it returns. */
 int ahost__context_close_metamethod(lua_State *L) {
     return close_context(L, 1);
+}
+
+static int closed_surely(lua_State *L, int status, lua_KContext unused);
+
+/* Stack: ctx, and nothing above. */
+static int close_again(lua_State *L) {
+    ahost__context *ctx = ahost__check_context(L, CONTEXT);
+    lua_settop(L, REASON);
+    if (ctx->state == AHOST__CONTEXT_CLOSED)
+        return 0;
+    return start_closing(L, ctx, 1);
+}
+
+static int try_to_close(lua_State *L) {
+    int status;
+    lua_settop(L, CONTEXT);
+    lua_pushcfunction(L, close_again);
+    lua_pushvalue(L, CONTEXT);
+    status = lua_pcallk(L, 1, 0, 0, 0, closed_surely);
+    return closed_surely(L, status, 0);
+}
+
+/* Lets others run, and with luck free something, before the next attempt. */
+static int finish_pause(lua_State *L, ahost__wait *w) {
+    (void)w;
+    return try_to_close(L);
+}
+
+static const ahost__wait_type pause_wait = {"memory to close a context",
+                                            finish_pause, NULL};
+
+static int closed_surely(lua_State *L, int status, lua_KContext unused) {
+    ahost__wait *w;
+    (void)unused;
+    if (status == LUA_OK || status == LUA_YIELD)
+        return 0;
+    w = ahost__wait_begin(L, &pause_wait, NULL);
+    ahost__wait_timeout(w, 0.001);
+    return ahost__await(L, w);
+}
+
+int ahost__context_close_surely(lua_State *L) {
+    return try_to_close(L);
 }

@@ -96,9 +96,11 @@ static void close_in_turn(lua_State *L, ahost__job *job) {
     ahost__context *ctx = ahost__container_of(job, ahost__context, close_job);
     if (ctx->state == AHOST__CONTEXT_CLOSED || ctx->closer != NULL)
         return;
-    lua_pushcfunction(L, ahost__context_close_method);
+    ahost__job_post(ctx->host, job); /* again, should memory be short here */
+    lua_pushcfunction(L, ahost__context_close_surely);
     ahost__push_context(L, ctx);
     ctx->closer = ahost__spawn(L, NULL, 1);
+    ahost__job_drop(job);
 }
 
 void ahost__context_close(ahost__context *ctx) {
@@ -133,59 +135,64 @@ void ahost__log_failure(lua_State *L, int level, const char *logger,
     lua_settop(L, top);
 }
 
-static void log_failure(lua_State *L, ahost__task *task, int level,
-                        const char *what) {
-    ahost__log_failure(L, level, "ahost.task", task, what);
-}
-
 static void cancel_tasks(ahost__context *ctx) {
     ahost__link *link;
     for (link = ctx->tasks.next; link != &ctx->tasks; link = link->next)
         ahost__task_cancel(ahost__container_of(link, ahost__task, link));
 }
 
-/* The first failure of a scope: its owner raises it, the rest is cancelled. */
-static void fail_scope(lua_State *L, ahost__context *ctx, ahost__task *task) {
-    ctx->failed = 1;
-    lua_pushvalue(L, -1);
-    ahost__context_set_field(L, ctx, AHOST__SIDE_FAILURE);
+/* The first failure of a scope, which its owner raises. */
+static void keep_failure(lua_State *L, ahost__context *ctx, ahost__task *task) {
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     ahost__context_set_field(L, ctx, AHOST__SIDE_TRACEBACK);
-    cancel_tasks(ctx);
-    ahost__frame_fire(ctx->scope);
+    ahost__context_set_field(L, ctx, AHOST__SIDE_FAILURE);
+    ctx->failed = AHOST__FAILURE_KEPT;
+}
+
+typedef enum verdict { OWNED, LOGGED, LATE, FATAL } verdict;
+
+/* Ends what a failure in *ctx ends, up to the context that it is left in *ctx
+ * with. Allocates nothing. */
+static verdict spread_failure(ahost__context **ctx) {
+    for (;; *ctx = (*ctx)->parent) {
+        ahost__context *here = *ctx;
+        if (here->on_error != AHOST__ON_ERROR_FAIL)
+            return LOGGED;
+        if (here->failed || here->state != AHOST__CONTEXT_OPEN)
+            return LATE;
+        here->failed = AHOST__FAILURE_LOST;
+        if (here->scope != NULL) {
+            cancel_tasks(here);
+            ahost__frame_fire(here->scope);
+            return OWNED;
+        }
+        if (here->parent == NULL) {
+            ahost__finish(here->host);
+            return FATAL;
+        }
+        ahost__context_close(here);
+    }
+}
+
+void ahost__context_fail_lost(ahost__context *ctx) {
+    if (ctx != NULL)
+        spread_failure(&ctx);
 }
 
 void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task) {
-    ahost *h = ahost__of(L);
-    if (ctx == NULL) {
-        log_failure(L, task, AHOST_LOG_ERROR, "");
-        ahost__host_failed(h);
+    verdict what = ctx != NULL ? spread_failure(&ctx) : FATAL;
+    int level = what == LOGGED && ctx->on_error == AHOST__ON_ERROR_PEER &&
+                        ahost__is_error(L, -1, AHOST__ANY)
+                    ? AHOST_LOG_DEBUG
+                    : AHOST_LOG_ERROR;
+    if (what == OWNED) {
+        keep_failure(L, ctx, task);
         return;
     }
-    if (ctx->on_error != AHOST__ON_ERROR_FAIL) {
-        int expected = ctx->on_error == AHOST__ON_ERROR_PEER &&
-                       ahost__is_error(L, -1, AHOST__ANY);
-        log_failure(L, task, expected ? AHOST_LOG_DEBUG : AHOST_LOG_ERROR, "");
-        return;
-    }
-    if (ctx->failed || ctx->state != AHOST__CONTEXT_OPEN) {
-        log_failure(L, task, AHOST_LOG_ERROR, " (while its context ends)");
-        ahost__host_failed(h);
-        return;
-    }
-    if (ctx->scope != NULL) {
-        fail_scope(L, ctx, task);
-        return;
-    }
-    ctx->failed = 1;
-    if (ctx->parent != NULL) {
-        ahost__context_close(ctx);
-        ahost__context_fail(L, ctx->parent, task);
-        return;
-    }
-    log_failure(L, task, AHOST_LOG_ERROR, "");
-    ahost__host_failed(h);
-    ahost__finish(h);
+    if (what != LOGGED)
+        ahost__host_failed(ahost__of(L));
+    ahost__log_failure(L, level, "ahost.task", task,
+                       what == LATE ? " (while its context ends)" : "");
 }
 
 /* ---- the Lua side -------------------------------------------------------- */

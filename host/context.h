@@ -42,6 +42,10 @@ typedef struct ahost__child_watch {
     void (*ended)(struct ahost__child_watch *watch);
 } ahost__child_watch;
 
+/* Where the first failure in a context is: in the Lua side, or nowhere for want
+ * of memory. */
+enum { AHOST__FAILURE_LOST = 1, AHOST__FAILURE_KEPT };
+
 struct ahost__context {
     ahost *host;
     ahost__context *parent; /* counted; NULL for the root */
@@ -56,7 +60,7 @@ struct ahost__context {
     uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
     uint8_t state, on_error, phase;
-    uint8_t failed; /* the first failure is kept in the Lua side */
+    uint8_t failed; /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
     uint8_t has_callbacks, has_attributes, has_resources;
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
 };
@@ -101,6 +105,10 @@ void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task);
  * traceback; the error stays. */
 void ahost__log_failure(lua_State *L, int level, const char *logger,
                         ahost__task *task, const char *what);
+
+/* The same when there is no error to keep, for want of memory; allocates
+ * nothing. */
+void ahost__context_fail_lost(ahost__context *ctx);
 
 /* A task of the context has ended and left it. */
 void ahost__context_task_ended(ahost__context *ctx, ahost__task *task);
@@ -156,6 +164,10 @@ int ahost__context_spawn(lua_State *L);
 int ahost__context_scope(lua_State *L);
 int ahost__context_close_method(lua_State *L);
 int ahost__context_close_metamethod(lua_State *L);
+
+/* The body of a task of the host's own that closes the context at index 1, and
+ * begins again when memory is short. */
+int ahost__context_close_surely(lua_State *L);
 
 /* Pushes a new child context; raises when the parent is closed. */
 int ahost__push_child_context(lua_State *L, ahost__context *parent,

@@ -104,15 +104,12 @@ static int open_handles(ahost *h) {
     int err = ahost__timers_open(h);
     if (err == 0)
         err = uv_async_init(loop, &h->stop_request, on_stop_request);
-    if (err == 0)
-        err = uv_idle_init(loop, &h->more);
-    if (err == 0)
-        err = ahost__streams_open(h);
     if (err != 0)
         return err;
-    h->stop_request.data = h->more.data = h;
     uv_unref((uv_handle_t *)&h->stop_request);
-    return 0;
+    err = uv_idle_init(loop, &h->more);
+    h->stop_request.data = h->more.data = h;
+    return err != 0 ? err : ahost__streams_open(h);
 }
 
 static int open_state(lua_State *L) {

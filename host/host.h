@@ -92,6 +92,10 @@ struct ahost {
     ahost_log_function *log;
     void *log_data;
     size_t memory, memory_limit;
+#ifdef AHOST_CHECKS
+    long refuse_after; /* the last of `refusals` allocations that fail */
+    long refusals;
+#endif
     int argc;
     char **argv;
     char *errmsg;

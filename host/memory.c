@@ -9,9 +9,18 @@
 
 #include "host.h"
 
-static int over_limit(const ahost *h, size_t more) {
-    return h->memory_limit != 0 &&
-           (more > h->memory_limit || h->memory > h->memory_limit - more);
+enum { FINISHING_RESERVE = 65536 };
+
+/* What ends the host may take a little more than what ran in it. */
+static int over_limit(ahost *h, size_t more) {
+    size_t limit = h->memory_limit;
+    if (limit != 0 && h->finishing)
+        limit += limit / 8 + FINISHING_RESERVE;
+#ifdef AHOST_CHECKS
+    if (h->refuse_after > 0 && --h->refuse_after < h->refusals)
+        return 1;
+#endif
+    return limit != 0 && (more > limit || h->memory > limit - more);
 }
 
 void *ahost__alloc(ahost *h, size_t size) {

@@ -59,7 +59,10 @@ static void raise_failure(lua_State *L, ahost__frame *frame) {
     lua_settop(L, CONTEXT);
     ahost__context_push_field(L, ctx, AHOST__SIDE_TRACEBACK);
     ahost__task_set_text(L, frame->task, AHOST__TASK_TRACEBACK);
-    ahost__context_push_field(L, ctx, AHOST__SIDE_FAILURE);
+    if (ctx->failed == AHOST__FAILURE_KEPT)
+        ahost__context_push_field(L, ctx, AHOST__SIDE_FAILURE);
+    else
+        lua_pushliteral(L, "not enough memory");
     frame->status = LUA_ERRRUN;
 }
 

@@ -438,16 +438,21 @@ static void after_poll(uv_check_t *check) {
 /* What timers wrote is sent before the loop sleeps, what input brought about
  * is sent after it. */
 int ahost__streams_open(ahost *h) {
-    int err = uv_prepare_init(h->loop, &h->before_poll);
+    int err;
     h->read_buffer = ahost__alloc(h, AHOST__READ_BUFFER);
-    if (err == 0)
-        err = uv_check_init(h->loop, &h->after_poll);
-    if (err != 0 || h->read_buffer == NULL)
+    if (h->read_buffer == NULL)
         return UV_ENOMEM;
-    h->before_poll.data = h->after_poll.data = h;
+    err = uv_prepare_init(h->loop, &h->before_poll);
+    if (err != 0)
+        return err;
+    h->before_poll.data = h;
     uv_prepare_start(&h->before_poll, before_poll);
-    uv_check_start(&h->after_poll, after_poll);
     uv_unref((uv_handle_t *)&h->before_poll);
+    err = uv_check_init(h->loop, &h->after_poll);
+    if (err != 0)
+        return err;
+    h->after_poll.data = h;
+    uv_check_start(&h->after_poll, after_poll);
     uv_unref((uv_handle_t *)&h->after_poll);
     return 0;
 }

@@ -169,6 +169,8 @@ static void report_lost_error(ahost__task *task) {
     ahost__log(task->host, AHOST_LOG_ERROR, "ahost.task", "task %d: %s",
                (int)task->id, text != NULL ? text : "error");
     ahost__host_failed(task->host);
+    if (task->logger == NULL)
+        ahost__context_fail_lost(task->ctx);
 }
 
 static void release_coroutine(ahost__task *task, int status) {

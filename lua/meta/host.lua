@@ -1,0 +1,28 @@
+---@meta ahost.host
+
+---The host that runs this code.
+---@class ahost.host
+---@field exit_status integer    what the program is going to end with, as far as is
+---  known: 0, 1 after a failure, or what was given to `stop`
+---@field args string[]          the arguments of the script
+---@field version string         of ahost: "major.minor.patch"
+local host = {}
+
+---Ends the program: its tasks are cancelled, everything is torn down in order. Does
+---not wait; code that runs goes on to its next wait. Raises unless the status is an
+---integer from 0 to 127.
+---@param status? integer    the largest of several is kept (0)
+---@param force? boolean     true: this one counts, whatever came before
+function host.stop(status, force) end
+
+---@class ahost.HostStats
+---@field tasks integer         that have not ended
+---@field handles integer       of libuv that keep the loop alive
+---@field memory integer        bytes that Lua and the buffers take
+---@field lua_memory integer    and Lua alone
+---@field coroutines integer    that tasks have run on, in use or pooled
+
+---@return ahost.HostStats
+function host.stats() end
+
+return host
