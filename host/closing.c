@@ -80,6 +80,14 @@ static void begin(ahost__context *ctx) {
         cancel_tree(ctx);
 }
 
+/* It is this context's turn: its own tasks are to end. */
+static void unwind(ahost__context *ctx) {
+    if (ctx->unwinding)
+        return;
+    ctx->unwinding = 1;
+    cancel_tasks(ctx);
+}
+
 /* The tasks of a context but the one that closes it. */
 static uint32_t tasks_left(const ahost__context *ctx,
                            const ahost__task *closer) {
@@ -188,9 +196,10 @@ static void keep_error(lua_State *L, closing *c) {
 static void leave_callback(lua_State *L, closing *c, int status) {
     while (c->task->frames != c->frames)
         ahost__frame_leave(c->task->frames);
+    c->task->current->unwinding = 0; /* what the callback left is to end too */
+    c->late_for = NULL;              /* and has time of its own */
     c->task->floor = c->mask;
     c->task->current = c->outer;
-    c->late_for = NULL; /* what the callback left behind has time of its own */
     if (status != LUA_OK && status != LUA_YIELD)
         keep_error(L, c);
     lua_settop(L, CLOSING);
@@ -268,11 +277,9 @@ static int close_on(lua_State *L, closing *c) {
             return wait_for(L, c, ctx);
         }
         ctx->closer = c->task;
-        if (tasks_left(ctx, c->task) > 0) {
-            if (c->late_for != ctx)
-                cancel_tasks(ctx);
+        unwind(ctx);
+        if (tasks_left(ctx, c->task) > 0)
             return wait_for(L, c, ctx);
-        }
         if (ctx->has_callbacks) {
             call_newest(L, c, ctx);
             continue;

@@ -59,8 +59,9 @@ struct ahost__context {
     uint32_t slot;             /* index of its Lua side; 0 while it has none */
     uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
-    uint8_t state, on_error, phase;
-    uint8_t failed; /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
+    uint8_t state, on_error;
+    uint8_t unwinding; /* while it closes: its own tasks have been cancelled */
+    uint8_t failed;    /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
     uint8_t has_callbacks, has_attributes, has_resources;
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
 };

@@ -124,11 +124,10 @@ ahost__task *ahost__task_create(lua_State *L, lua_CFunction body, int values) {
     return task;
 }
 
-/* In a context that is closing only its teardown callbacks start tasks: the
- * others end, and what they spawn is not to keep them waiting. */
+/* In a context whose tasks have been cancelled only teardown callbacks start
+ * tasks: the others end, and what they spawn is not to keep them waiting. */
 static int is_too_late(const ahost__context *ctx) {
-    return ctx != NULL && ctx->state == AHOST__CONTEXT_CLOSING &&
-           ctx->closer != ctx->host->current;
+    return ctx != NULL && ctx->unwinding && ctx->closer != ctx->host->current;
 }
 
 static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
