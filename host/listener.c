@@ -143,8 +143,7 @@ void ahost__listener_stop(ahost__listener *listener) {
  * ----------------------------------------------------------------------------
  */
 
-/* Says it once, and tries again in a moment. */
-static void exhausted(ahost__listener *listener, int err) {
+void ahost__listener_exhausted(ahost__listener *listener, int err) {
     if (!listener->exhausted)
         ahost__log(listener->host, AHOST_LOG_ERROR, "ahost.net",
                    "cannot accept connections: %s (%s); those that come wait "
@@ -187,7 +186,7 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     if (*err == UV_EAGAIN)
         listener->exhausted = 0;
     else
-        exhausted(listener, *err);
+        ahost__listener_exhausted(listener, *err);
     *err = UV_EAGAIN;
     return NULL;
 }

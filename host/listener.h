@@ -49,6 +49,10 @@ void ahost__listener_stop(ahost__listener *listener);
  * listener for a moment, and reads as UV_EAGAIN too. */
 ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err);
 
+/* Connections cannot be taken for want of something: says it once, and calls
+ * `ready` again in a moment. */
+void ahost__listener_exhausted(ahost__listener *listener, int err);
+
 /* Closes the socket; `released` is called later. */
 void ahost__listener_close(ahost__listener *listener);
 

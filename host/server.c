@@ -98,8 +98,10 @@ static int start_handler(lua_State *L) {
  * popped. What fails on the way closes the connection. */
 static void start_connection(lua_State *L, server *srv, ahost__stream *s) {
     ahost__context *ctx = ahost__context_new(ahost__of(L), srv->ctx);
-    if (ctx == NULL)
+    if (ctx == NULL) {
+        ahost__stream_close(s, 0);
         luaL_error(L, "not enough memory");
+    }
     srv->count++;
     ctx->on_error = AHOST__ON_ERROR_PEER;
     ahost__stream_own(s, ctx);
@@ -114,8 +116,7 @@ static void start_connection(lua_State *L, server *srv, ahost__stream *s) {
     lua_error(L);
 }
 
-static void accept_some(lua_State *L, ahost__job *job) {
-    server *srv = ahost__container_of(job, server, accept_job);
+static void accept_some(lua_State *L, server *srv) {
     for (int i = 0; i < ACCEPTS && srv->count < srv->limit; i++) {
         ahost__stream **box = ahost__stream_push_box(L);
         int err;
@@ -129,6 +130,24 @@ static void accept_some(lua_State *L, ahost__job *job) {
     }
     if (srv->count >= srv->limit)
         ahost__listener_stop(&srv->listener);
+}
+
+static int call_accept(lua_State *L) {
+    server *srv = lua_touserdata(L, 1);
+    accept_some(L, srv);
+    return 0;
+}
+
+/* All that can fail is memory: then connections wait a moment, instead of
+ * being tried again at once. */
+static void run_accept(lua_State *L, ahost__job *job) {
+    server *srv = ahost__container_of(job, server, accept_job);
+    lua_pushcfunction(L, call_accept);
+    lua_pushlightuserdata(L, srv);
+    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+        return;
+    ahost__listener_exhausted(&srv->listener, UV_ENOMEM);
+    lua_pop(L, 1);
 }
 
 /* ---- net.serve
@@ -155,7 +174,7 @@ static void prepare(lua_State *L, server *srv, ahost__context *parent,
     ahost__list_init(&srv->waiters);
     srv->limit = limit;
     srv->watch.ended = on_connection_ended;
-    srv->accept_job.run = accept_some;
+    srv->accept_job.run = run_accept;
     srv->listener.ready = on_ready;
     srv->listener.released = on_released;
     srv->ctx = ahost__context_new(ahost__of(L), parent);
