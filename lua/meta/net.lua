@@ -118,7 +118,9 @@ function UdpSocket:close() end
 
 ---A connection of bytes in both directions. One task reads at a time: a second reader
 ---raises. The end of the stream is a plain nil. Writes of one turn of the loop leave
----together at its end, or at once when 64 KiB have gathered.
+---together at its end, or at once when 64 KiB have gathered. A read that fails takes
+---nothing, but for `read_exactly` at the end. What the peer sent last can still be
+---read after a failure of sending has been told.
 ---@class ahost.Stream
 ---@field timeout? number    seconds for each read, write and flush (nil: none)
 local Stream = {}
@@ -172,8 +174,9 @@ function Stream:lines(limit) end
 function Stream:chunks(max) end
 
 ---Takes data to send, in order. Waits only while more than 64 KiB are queued, until
----the peer has taken enough. A send that failed is told by the next call. Raises on
----what is no string.
+---the peer has taken enough; what a wait that failed has been given is sent all the
+---same. A send that failed is told by the next call. Raises on what is no string, and
+---has then written nothing.
 ---@param data string|string[]
 ---@param ... string|string[]
 ---@return true? ok
@@ -209,7 +212,7 @@ function Stream:close(linger) end
 ---@class ahost.Listener
 local Listener = {}
 
----Waits for a connection.
+---Waits for a connection. Several tasks are served in the order of arrival.
 ---@param timeout? number
 ---@return ahost.Stream? stream    belongs to the current context
 ---@return ahost.Error? err        code TIMEDOUT, CLOSED, EMFILE...
