@@ -130,7 +130,7 @@ static void open_standard_descriptors(void) {
  * for the next would cost page faults all the time. */
 static void keep_freed_memory(void) {
     mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
-    mallopt(M_TOP_PAD, 256 * 1024);
+    mallopt(M_TOP_PAD, 64 * 1024);
 }
 
 int main(int argc, char **argv) {

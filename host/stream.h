@@ -46,9 +46,26 @@ typedef enum ahost__want_kind {
 } ahost__want_kind;
 
 struct ahost__stream {
+    /* what is seldom touched stands first, away from the handle */
     ahost__owned owned;
+    ahost__timer linger;
+    ahost__link writers; /* waits for room, or until everything is sent */
+    double timeout;      /* seconds of each wait; negative: none */
+    float close_linger;  /* seconds, for who closes without saying how long */
+    uint32_t size;       /* of the whole block */
+    uint8_t wrote;       /* something has been written */
+    uint8_t out_told;    /* a call has returned `out_error` */
+    uint8_t boxed;       /* Lua holds it */
+    uint8_t released;    /* the transport has let go */
+
     ahost *host;
     const ahost__transport *transport;
+    uint8_t releasing; /* the transport was asked to let go */
+    uint8_t closing;   /* close was called; queued output is still sent */
+    uint8_t draining;  /* input is discarded until the peer ends */
+    uint8_t shut;      /* shutdown: 1 wanted, 2 done */
+    uint8_t reading, sending, connecting;
+    uint8_t want; /* ahost__want_kind of the reader */
 
     /* input */
     char *in;         /* the first unread byte, in `in_block` or borrowed */
@@ -56,36 +73,20 @@ struct ahost__stream {
     uint32_t in_size; /* unread bytes */
     uint32_t in_capacity;
     ahost__wait *reader;   /* until it has run */
-    double patience;       /* seconds that it waits; negative: for ever */
     const char *delimiter; /* of the reader, on its stack */
     uint32_t delimiter_size;
     uint32_t want_size;
     uint32_t scanned; /* unread bytes known to hold no delimiter */
+    float patience;   /* seconds that the reader waits; negative: for ever */
     int in_error;     /* UV_EOF or what ended the input */
 
     /* output */
     int out_error;     /* what ended the output */
     ahost__chunk *out; /* oldest first */
     ahost__chunk **out_last;
-    size_t queued;       /* bytes, with those in flight */
-    size_t in_flight;    /* bytes given to transport->write */
-    ahost__link dirty;   /* among the streams to send at the end of the turn */
-    ahost__link writers; /* waits for room, or until everything is sent */
-    ahost__timer linger;
-    double timeout;      /* seconds of each wait; negative: none */
-    double close_linger; /* seconds, for who closes without saying how long */
-
-    uint8_t want; /* ahost__want_kind of the reader */
-    uint8_t reading, sending, connecting;
-    uint8_t wrote;     /* something has been written */
-    uint8_t out_told;  /* a call has returned `out_error` */
-    uint8_t closing;   /* close was called; queued output is still sent */
-    uint8_t draining;  /* input is discarded until the peer ends */
-    uint8_t shut;      /* shutdown: 1 wanted, 2 done */
-    uint8_t released;  /* the transport has let go */
-    uint8_t releasing; /* and was asked to */
-    uint8_t boxed;     /* Lua holds it */
-    uint32_t size;     /* of the whole block */
+    size_t queued;     /* bytes, with those in flight */
+    size_t in_flight;  /* bytes given to transport->write */
+    ahost__link dirty; /* among the streams to send at the end of the turn */
 
     /* the libuv handle, where there is one: must be last, its size varies */
     union {

@@ -67,29 +67,31 @@ typedef enum ahost__task_state {
 } ahost__task_state;
 
 struct ahost__task {
+    /* what every resume touches stands together */
     ahost *host;
     lua_State *co;           /* pooled coroutine; NULL once ended */
+    ahost__task *next_ready; /* in the ready queue, or the next free task */
+    ahost__frame *frames;    /* innermost timeout or scope */
+    int32_t floor;           /* frames up to this depth are masked; -1: none */
+    int32_t credit;          /* immediate completions left before a yield */
+    uint8_t state;           /* ahost__task_state */
+    uint8_t started;         /* false until its first run */
+    uint8_t cancelled;       /* asked to end; sticky */
+    uint8_t has_side;        /* a name, reason or traceback is kept in Lua */
+    uint8_t rethrows;        /* raises an error whose traceback is kept */
+    uint8_t abandoned;       /* did not end in time; its context is gone */
+    uint8_t ends_context;    /* its end closes `ctx` (of a connection) */
+    ahost__wait wait;
+
     ahost__context *ctx;     /* whose task it is; NULL for the host's own */
     ahost__context *current; /* where it spawns and publishes now */
-    ahost__frame *frames;    /* innermost timeout or scope */
-    ahost__task *next_ready; /* in the ready queue, or the next free task */
     ahost__link link;        /* among the tasks of `ctx` */
     ahost__link joiners;     /* waits of those who join it */
     ahost__series *series;   /* that its coroutine is to go on with, or NULL */
     ahost__task_handle *handle; /* what Lua holds of it, or NULL */
     const char *logger; /* hears of its failure; NULL: its context does */
-    ahost__wait wait;
-    uint32_t id;          /* index of its Lua side, stable for the struct */
-    uint32_t co_slot;     /* of the pooled coroutine */
-    int32_t floor;        /* frames up to this depth are masked; -1: none */
-    int32_t credit;       /* immediate completions left before a yield */
-    uint8_t state;        /* ahost__task_state */
-    uint8_t started;      /* false until its first run */
-    uint8_t cancelled;    /* asked to end; sticky */
-    uint8_t has_side;     /* a name, reason or traceback is kept in Lua */
-    uint8_t rethrows;     /* raises an error whose traceback is kept */
-    uint8_t abandoned;    /* did not end in time; its context is gone */
-    uint8_t ends_context; /* its end closes `ctx` (a connection's handler) */
+    uint32_t id;        /* index of its Lua side, stable for the struct */
+    uint32_t co_slot;   /* of the pooled coroutine */
 };
 
 static inline ahost__task *ahost__wait_task(ahost__wait *w) {
