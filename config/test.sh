@@ -63,7 +63,7 @@ c_tests() {
 busted() {
     preset=$1
     shift
-    run timeout -k 10 180 "build/$preset/ahost" test "$@"
+    run timeout -k 10 400 "build/$preset/ahost" test "$@"
     status=$?
     # "5 successes / 1 failure / 0 errors / 0 pending : 0.1 seconds"
     set -- $(sed -n "s/$(printf '\033')\[[0-9;]*m//g

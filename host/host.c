@@ -310,12 +310,13 @@ static void check_handle(uv_handle_t *handle, void *data) {
 }
 #endif
 
-/* Lets streams send what is queued, closes the loop. Their lingering ends in
- * time, but no other timer is waited for. */
+/* Lets streams send what is queued, for as long as they linger, and closes the
+ * loop. */
 static void close_loop(ahost *h) {
     h->lua_allowed = 0;
-    uv_unref((uv_handle_t *)&h->clock);
-    uv_run(h->loop, UV_RUN_DEFAULT);
+    while (h->lingering > 0 && uv_run(h->loop, UV_RUN_ONCE) != 0)
+        continue;
+    uv_run(h->loop, UV_RUN_NOWAIT); /* the callbacks of what is closed */
 #ifdef AHOST_CHECKS
     uv_walk(h->loop, check_handle, h);
 #endif

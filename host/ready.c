@@ -134,10 +134,10 @@ void ahost__ready_soon(ahost *h) {
 void ahost__ready_run(ahost *h) {
     uint64_t end = 0;
     int left = DRAIN_RESUMES;
-    if (h->draining)
+    if (h->draining || h->finished) /* nothing runs any more after the end */
         return;
     h->draining = h->lua_allowed = 1;
-    while (left > 0 && run_one(h)) {
+    while (left > 0 && !h->finished && run_one(h)) {
         if (--left % DRAIN_CHECK != 0)
             continue;
         if (end == 0)

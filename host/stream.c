@@ -74,6 +74,8 @@ void ahost__stream_release(ahost__stream *s, int reset) {
     s->releasing = s->closing = 1;
     ahost__disown(&s->owned);
     ahost__timer_stop(s->host, &s->linger);
+    s->host->lingering -= s->lingers;
+    s->lingers = 0;
     ahost__list_remove(&s->dirty);
     ahost__stream_wake_reader(s, AHOST__CLOSED);
     if (s->in_flight == 0)
@@ -87,20 +89,24 @@ static void on_linger(ahost__timer *timer) {
     ahost__stream_release(s, 1);
 }
 
+/* Whether it is a connection, as opposed to a pipe or a terminal. */
+static int is_socket(const ahost__stream *s, uv_os_fd_t fd) {
+    int type;
+    socklen_t size = sizeof(type);
+    return s->uv.handle.type == UV_TCP ||
+           (s->uv.handle.type == UV_NAMED_PIPE &&
+            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0);
+}
+
 /* Whether the peer has sent what nobody has read: closing then would reset the
- * connection, and destroy output that is still on its way. The other end of a
- * pipe that was only read from is rather told at once. */
+ * connection, and destroy output that is still on its way. */
 static int has_unread_input(const ahost__stream *s) {
-    uv_handle_type type = s->uv.handle.type;
     uv_os_fd_t fd;
     int size = 0;
-    if (s->in_error != 0 ||
-        (type != UV_TCP && (type != UV_NAMED_PIPE || !s->wrote)))
+    if (s->in_error != 0 || !s->wrote || uv_fileno(&s->uv.handle, &fd) != 0 ||
+        !is_socket(s, fd))
         return 0;
-    if (s->in_size > 0)
-        return 1;
-    return uv_fileno(&s->uv.handle, &fd) == 0 &&
-           ioctl(fd, FIONREAD, &size) == 0 && size > 0;
+    return s->in_size > 0 || (ioctl(fd, FIONREAD, &size) == 0 && size > 0);
 }
 
 /* Ends the output and discards input until the peer ends too. */
@@ -131,12 +137,14 @@ void ahost__stream_close(ahost__stream *s, double linger) {
     ahost__disown(&s->owned);
     ahost__stream_wake_reader(s, AHOST__CLOSED);
     ahost__settle_all(&s->writers, AHOST__CLOSED);
-    if (linger <= 0 && s->queued > 0) {
-        ahost__stream_release(s, 1);
+    if (linger <= 0) {
+        ahost__stream_release(s, s->queued > 0);
         return;
     }
     s->linger.fire = on_linger;
     ahost__timer_start(s->host, &s->linger, linger);
+    s->lingers = 1;
+    s->host->lingering++;
     if (s->queued > 0) /* either may free the stream */
         ahost__stream_send(s);
     else

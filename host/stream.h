@@ -56,6 +56,7 @@ struct ahost__stream {
     uint8_t wrote;       /* something has been written */
     uint8_t out_told;    /* a call has returned `out_error` */
     uint8_t boxed;       /* Lua holds it */
+    uint8_t lingers;     /* counted in host->lingering */
     uint8_t released;    /* the transport has let go */
 
     ahost *host;
