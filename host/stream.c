@@ -88,14 +88,11 @@ static void on_linger(ahost__timer *timer) {
 }
 
 /* Whether the peer has sent what nobody has read: closing then would reset the
- * connection, and destroy output that is still on its way. The other end of a
- * pipe that was only read from is rather told at once. */
+ * connection, and destroy output that is still on its way. */
 static int has_unread_input(const ahost__stream *s) {
-    uv_handle_type type = s->uv.handle.type;
     uv_os_fd_t fd;
     int size = 0;
-    if (s->in_error != 0 ||
-        (type != UV_TCP && (type != UV_NAMED_PIPE || !s->wrote)))
+    if (s->in_error != 0 || !s->drains)
         return 0;
     if (s->in_size > 0)
         return 1;
@@ -131,8 +128,8 @@ void ahost__stream_close(ahost__stream *s, double linger) {
     ahost__disown(&s->owned);
     ahost__stream_wake_reader(s, AHOST__CLOSED);
     ahost__settle_all(&s->writers, AHOST__CLOSED);
-    if (linger <= 0 && s->queued > 0) {
-        ahost__stream_release(s, 1);
+    if (linger <= 0) {
+        ahost__stream_release(s, s->queued > 0);
         return;
     }
     s->linger.fire = on_linger;
