@@ -110,6 +110,7 @@ static int connect_unix(lua_State *L, ahost__context *ctx,
     s = ahost__uv_stream_open(ahost__of(L), UV_NAMED_PIPE, fd, &err);
     if (s == NULL)
         return fail_connect(L, err, address);
+    s->drains = 1;
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, ctx);
     return 1;
@@ -147,6 +148,7 @@ static int connect_tcp(lua_State *L, ahost__context *ctx,
     s = ahost__uv_stream_new(ahost__of(L), UV_TCP, &err);
     if (s == NULL)
         return fail_connect(L, err, address);
+    s->drains = 1;
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, ctx);
     err = bind_local(s, local);

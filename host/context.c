@@ -69,6 +69,16 @@ void ahost__context_check_open(lua_State *L, ahost__context *ctx,
         luaL_error(L, "%s: the context is closed", what);
 }
 
+/* A host with something that keeps it running waits even when nothing can wake
+ * it but a stop. */
+static void count_keepers(ahost *h, int more) {
+    h->keeper_count += (size_t)more;
+    if (h->keeper_count > 0)
+        uv_ref((uv_handle_t *)&h->stop_request);
+    else
+        uv_unref((uv_handle_t *)&h->stop_request);
+}
+
 void ahost__own(ahost__context *ctx, ahost__owned *owned,
                 const ahost__owned_type *type) {
     owned->ctx = ctx;

@@ -181,8 +181,10 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
                                   fd, err);
     if (s != NULL && !listener->is_unix)
         uv_tcp_nodelay(&s->uv.tcp, 1);
-    if (s != NULL)
+    if (s != NULL) {
+        s->drains = 1;
         return s;
+    }
     if (*err == UV_EAGAIN)
         listener->exhausted = 0;
     else

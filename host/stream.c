@@ -89,24 +89,17 @@ static void on_linger(ahost__timer *timer) {
     ahost__stream_release(s, 1);
 }
 
-/* Whether it is a connection, as opposed to a pipe or a terminal. */
-static int is_socket(const ahost__stream *s, uv_os_fd_t fd) {
-    int type;
-    socklen_t size = sizeof(type);
-    return s->uv.handle.type == UV_TCP ||
-           (s->uv.handle.type == UV_NAMED_PIPE &&
-            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0);
-}
-
 /* Whether the peer has sent what nobody has read: closing then would reset the
  * connection, and destroy output that is still on its way. */
 static int has_unread_input(const ahost__stream *s) {
     uv_os_fd_t fd;
     int size = 0;
-    if (s->in_error != 0 || !s->wrote || uv_fileno(&s->uv.handle, &fd) != 0 ||
-        !is_socket(s, fd))
+    if (s->in_error != 0 || !s->drains)
         return 0;
-    return s->in_size > 0 || (ioctl(fd, FIONREAD, &size) == 0 && size > 0);
+    if (s->in_size > 0)
+        return 1;
+    return uv_fileno(&s->uv.handle, &fd) == 0 &&
+           ioctl(fd, FIONREAD, &size) == 0 && size > 0;
 }
 
 /* Ends the output and discards input until the peer ends too. */

@@ -53,7 +53,7 @@ struct ahost__stream {
     double timeout;      /* seconds of each wait; negative: none */
     float close_linger;  /* seconds, for who closes without saying how long */
     uint32_t size;       /* of the whole block */
-    uint8_t wrote;       /* something has been written */
+    uint8_t drains;      /* our own connection: closing reads what is left */
     uint8_t out_told;    /* a call has returned `out_error` */
     uint8_t boxed;       /* Lua holds it */
     uint8_t lingers;     /* counted in host->lingering */

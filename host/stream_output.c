@@ -369,7 +369,6 @@ static int stream_write(lua_State *L) {
             sent = (size_t)taken;
         err = s->out_error;
     }
-    s->wrote = 1;
     for (int arg = 2; arg <= top && err == 0; arg++)
         err = queue_value(L, s, arg, &sent);
     if (err == 0 && s->queued > 0)
