@@ -57,15 +57,9 @@ void ahost__context_end(ahost__context *ctx) {
 
 /* ---- tasks --------------------------------------------------------------- */
 
-static void cancel_tasks(const ahost__context *ctx) {
-    ahost__link *link;
-    for (link = ctx->tasks.next; link != &ctx->tasks; link = link->next)
-        ahost__task_cancel(ahost__container_of(link, ahost__task, link));
-}
-
 static void cancel_tree(const ahost__context *ctx) {
     ahost__link *link;
-    cancel_tasks(ctx);
+    ahost__context_cancel_tasks(ctx);
     for (link = ctx->children.next; link != &ctx->children; link = link->next)
         cancel_tree(ahost__container_of(link, ahost__context, link));
 }
@@ -85,7 +79,7 @@ static void unwind(ahost__context *ctx) {
     if (ctx->unwinding)
         return;
     ctx->unwinding = 1;
-    cancel_tasks(ctx);
+    ahost__context_cancel_tasks(ctx);
 }
 
 /* The tasks of a context but the one that closes it. */

@@ -84,7 +84,8 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
     owned->ctx = ctx;
     owned->type = type;
     ahost__list_append(&ctx->owned, &owned->link);
-    ctx->host->keeper_count += (size_t)type->keeps_running;
+    if (type->keeps_running)
+        count_keepers(ctx->host, 1);
 }
 
 void ahost__disown(ahost__owned *owned) {
@@ -93,7 +94,8 @@ void ahost__disown(ahost__owned *owned) {
         return;
     owned->ctx = NULL;
     ahost__list_remove(&owned->link);
-    ctx->host->keeper_count -= (size_t)owned->type->keeps_running;
+    if (owned->type->keeps_running)
+        count_keepers(ctx->host, -1);
 }
 
 /* Nothing in it has to be waited for. */
@@ -145,7 +147,7 @@ void ahost__log_failure(lua_State *L, int level, const char *logger,
     lua_settop(L, top);
 }
 
-static void cancel_tasks(ahost__context *ctx) {
+void ahost__context_cancel_tasks(const ahost__context *ctx) {
     ahost__link *link;
     for (link = ctx->tasks.next; link != &ctx->tasks; link = link->next)
         ahost__task_cancel(ahost__container_of(link, ahost__task, link));
@@ -172,7 +174,7 @@ static verdict spread_failure(ahost__context **ctx) {
             return LATE;
         here->failed = AHOST__FAILURE_LOST;
         if (here->scope != NULL) {
-            cancel_tasks(here);
+            ahost__context_cancel_tasks(here);
             ahost__frame_fire(here->scope);
             return OWNED;
         }

@@ -99,6 +99,9 @@ void ahost__context_close(ahost__context *ctx);
  * step of closing, without waiting. */
 void ahost__context_end(ahost__context *ctx);
 
+/* Asks the context's own tasks to end. */
+void ahost__context_cancel_tasks(const ahost__context *ctx);
+
 /* The task of `ctx` failed: the error is on the top of L, popped. */
 void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task);
 
