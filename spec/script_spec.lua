@@ -272,6 +272,13 @@ describe("ahost SCRIPT", function()
         task.sleep(1000)
       end)]]
 
+    it("ends a script that only listens, and runs until then", function()
+      assert_clean(run_beside([[
+        local listener <const> = require("ahost.net").listen("127.0.0.1:0")
+        print("ready")
+        io.stdout:flush()]], "await ready; kill -TERM $pid"), "ready\n")
+    end)
+
     it("tears down and ends with status 0", function()
       for _, signal in ipairs { "INT", "TERM" } do
         assert_clean(run_beside(SERVING, "await ready; kill -" .. signal .. " $pid"),
