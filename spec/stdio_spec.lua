@@ -278,6 +278,20 @@ print(a.recv(100), os.read(fifo, 100))
       .. "python3 check.py $ahost")
   end)
 
+  it("stay open for others when they are sockets with unread input", function()
+    if not python then return pending("python3 is not there") end
+    prints("b'unread'\nb'out\\nmore'\n", [[process.stdout:write("out\n")]],
+      "cat >check.py <<'X'\n" .. [[
+import socket, subprocess, sys
+a, b = socket.socketpair()
+a.sendall(b"unread")
+subprocess.run([sys.argv[1], "script.lua"], stdin=b, stdout=b, timeout=60)
+print(b.recv(100))
+b.sendall(b"more")
+print(a.recv(100))
+]] .. "X\npython3 check.py $ahost")
+  end)
+
   it("may be sockets, read and written both ways", function()
     if not python then return pending("python3 is not there") end
     prints("b'<a>\\n<b>\\n'\n", [[
