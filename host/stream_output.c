@@ -354,11 +354,10 @@ static int64_t send_arguments(lua_State *L, ahost__stream *s, int top) {
     return (int64_t)((size_t)sent - queued);
 }
 
-/* stream:write(data, ...) -> true | nil, err */
-static int stream_write(lua_State *L) {
-    ahost__stream *s = ahost__check_stream(L, 1);
-    int top = lua_gettop(L), err = refusal(s);
+/* Queues, or sends, the arguments from index 2 to `top`: 0 or a code. */
+static int write_arguments(lua_State *L, ahost__stream *s, int top) {
     size_t size = 0, sent = 0;
+    int err = refusal(s);
     for (int arg = 2; arg <= top; arg++)
         size += check_value(L, arg);
     if (size >= LARGE && top <= LARGE_ARGS && err == 0 && !s->sending) {
@@ -371,6 +370,32 @@ static int stream_write(lua_State *L) {
     }
     for (int arg = 2; arg <= top && err == 0; arg++)
         err = queue_value(L, s, arg, &sent);
+    return err;
+}
+
+/* The usual case, one string for which there is room: false when it is not. */
+static int write_short(lua_State *L, ahost__stream *s) {
+    ahost__chunk *chunk = open_chunk(s);
+    size_t size;
+    const char *data;
+    if (chunk == NULL || lua_gettop(L) != 2 || lua_type(L, 2) != LUA_TSTRING ||
+        refusal(s) != 0)
+        return 0;
+    data = lua_tolstring(L, 2, &size);
+    if (size > chunk->capacity - chunk->end)
+        return 0;
+    memcpy(chunk->data + chunk->end, data, size);
+    chunk->end += (uint32_t)size;
+    s->queued += size;
+    return 1;
+}
+
+/* stream:write(data, ...) -> true | nil, err */
+static int stream_write(lua_State *L) {
+    ahost__stream *s = ahost__check_stream(L, 1);
+    int err = 0;
+    if (!write_short(L, s))
+        err = write_arguments(L, s, lua_gettop(L));
     if (err == 0 && s->queued > 0)
         send_soon(s);
     if (err == 0)
