@@ -373,29 +373,36 @@ static int write_arguments(lua_State *L, ahost__stream *s, int top) {
     return err;
 }
 
-/* The usual case, one string for which there is room: false when it is not. */
-static int write_short(lua_State *L, ahost__stream *s) {
+/* The usual case, strings for which there is room: false, with nothing written,
+ * when it is not. */
+static int write_short(lua_State *L, ahost__stream *s, int top) {
     ahost__chunk *chunk = open_chunk(s);
-    size_t size;
-    const char *data;
-    if (chunk == NULL || lua_gettop(L) != 2 || lua_type(L, 2) != LUA_TSTRING ||
-        refusal(s) != 0)
+    uint32_t end;
+    if (chunk == NULL || refusal(s) != 0)
         return 0;
-    data = lua_tolstring(L, 2, &size);
-    if (size > chunk->capacity - chunk->end)
-        return 0;
-    memcpy(chunk->data + chunk->end, data, size);
-    chunk->end += (uint32_t)size;
-    s->queued += size;
+    end = chunk->end;
+    for (int arg = 2; arg <= top; arg++) {
+        size_t size;
+        const char *data;
+        if (lua_type(L, arg) != LUA_TSTRING)
+            return 0;
+        data = lua_tolstring(L, arg, &size);
+        if (size > chunk->capacity - end)
+            return 0;
+        memcpy(chunk->data + end, data, size);
+        end += (uint32_t)size;
+    }
+    s->queued += end - chunk->end;
+    chunk->end = end;
     return 1;
 }
 
 /* stream:write(data, ...) -> true | nil, err */
 static int stream_write(lua_State *L) {
     ahost__stream *s = ahost__check_stream(L, 1);
-    int err = 0;
-    if (!write_short(L, s))
-        err = write_arguments(L, s, lua_gettop(L));
+    int top = lua_gettop(L), err = 0;
+    if (!write_short(L, s, top))
+        err = write_arguments(L, s, top);
     if (err == 0 && s->queued > 0)
         send_soon(s);
     if (err == 0)
