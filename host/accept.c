@@ -16,7 +16,7 @@ typedef struct script_listener {
     int boxed, released;
 } script_listener;
 
-/* ---- lifetime ------------------------------------------------------------ */
+/* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(script_listener *l) {
     if (l->released && !l->boxed)
@@ -99,7 +99,7 @@ int ahost__net_listen(lua_State *L) {
     return 1;
 }
 
-/* ---- accepting ----------------------------------------------------------- */
+/* ---- accepting ---------------------------------------------------------- */
 
 /* The box of the stream, which has been filled, is on the top. */
 static int finish_accept(lua_State *L, ahost__wait *w) {

@@ -26,7 +26,7 @@ static const char no_port[] =
     "'unix:/path' and 'unix:@name')";
 static const char bad_literal[] = "this is no IPv6 address";
 
-/* ---- the parts ----------------------------------------------------------- */
+/* ---- the parts ---------------------------------------------------------- */
 
 static const char *read_port(ahost__address *out, const char *text, size_t n) {
     int port = 0;
@@ -113,7 +113,7 @@ const char *ahost__address_set_host(ahost__address *out, const char *host,
                                              : check_name(out->host);
 }
 
-/* ---- text and tables ----------------------------------------------------- */
+/* ---- text and tables ---------------------------------------------------- */
 
 /* "[host]:port", where `n` counts all of it */
 static const char *read_brackets(ahost__address *out, const char *text,
@@ -251,7 +251,7 @@ void ahost__check_address(lua_State *L, int arg, ahost__address *out) {
         luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 
-/* ---- the kernel's form --------------------------------------------------- */
+/* ---- the kernel's form -------------------------------------------------- */
 
 void ahost__address_to_loopback(ahost__address *address) {
     if (!address->is_unix && address->host[0] == '\0')
@@ -361,7 +361,7 @@ void ahost__sockaddr_set_port(struct sockaddr *sa, int port) {
         ((struct sockaddr_in6 *)sa)->sin6_port = htons((uint16_t)port);
 }
 
-/* ---- the script's form --------------------------------------------------- */
+/* ---- the script's form -------------------------------------------------- */
 
 void ahost__push_address(lua_State *L, const ahost__address *address) {
     if (address->is_unix)

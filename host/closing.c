@@ -27,7 +27,7 @@ typedef struct closing {
 /* Places on the stack of the closing function. */
 enum { CONTEXT = 1, REASON, ERRORS, HANDLER, CLOSING };
 
-/* ---- the last step ------------------------------------------------------- */
+/* ---- the last step ------------------------------------------------------ */
 
 void ahost__context_end(ahost__context *ctx) {
     ahost *h = ctx->host;
@@ -55,7 +55,7 @@ void ahost__context_end(ahost__context *ctx) {
     }
 }
 
-/* ---- tasks --------------------------------------------------------------- */
+/* ---- tasks -------------------------------------------------------------- */
 
 static void cancel_tree(const ahost__context *ctx) {
     ahost__link *link;
@@ -105,7 +105,7 @@ static void abandon_tasks(lua_State *L, ahost__context *ctx,
     }
 }
 
-/* ---- waiting ------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------ */
 
 static int close_on(lua_State *L, closing *c);
 static int finish_step(lua_State *L, ahost__wait *w);
@@ -175,7 +175,7 @@ static void ask_owner(ahost__context *ctx, const ahost__context *target) {
         ahost__frame_fire(ctx->scope);
 }
 
-/* ---- teardown callbacks -------------------------------------------------- */
+/* ---- teardown callbacks ------------------------------------------------- */
 
 /* Keeps the error on the top, of a callback, and pops it. */
 static void keep_error(lua_State *L, closing *c) {
@@ -232,9 +232,7 @@ static void call_newest(lua_State *L, closing *c, ahost__context *ctx) {
         L, c, lua_pcallk(L, 1, 0, HANDLER, (lua_KContext)c, callback_returned));
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------
- */
+/* ---- the whole ---------------------------------------------------------- */
 
 static void log_errors(lua_State *L, const closing *c) {
     for (int i = 1; i <= c->errors; i++) {

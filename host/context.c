@@ -18,7 +18,7 @@
 
 static const char methods_key; /* of the table of methods in the registry */
 
-/* ---- lifetime ------------------------------------------------------------ */
+/* ---- lifetime ----------------------------------------------------------- */
 
 static void close_in_turn(lua_State *L, ahost__job *job);
 
@@ -133,7 +133,7 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
         ahost__context_close(ctx);
 }
 
-/* ---- failures ------------------------------------------------------------ */
+/* ---- failures ----------------------------------------------------------- */
 
 void ahost__log_failure(lua_State *L, int level, const char *logger,
                         ahost__task *task, const char *what) {
@@ -207,7 +207,7 @@ void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task) {
                        what == LATE ? " (while its context ends)" : "");
 }
 
-/* ---- the Lua side -------------------------------------------------------- */
+/* ---- the Lua side ------------------------------------------------------- */
 
 int ahost__context_push_side(lua_State *L, ahost__context *ctx, int create) {
     if (ctx->slot == 0 && !create)
@@ -276,7 +276,7 @@ ahost__context *ahost__check_context(lua_State *L, int arg) {
     return *(ahost__context **)luaL_checkudata(L, arg, CONTEXT_TYPE);
 }
 
-/* ---- methods ------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 int ahost__opt_on_error(lua_State *L, int arg) {
     static const char *const choices[] = {"fail", "log", NULL};

@@ -66,8 +66,7 @@ struct ahost__context {
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
 };
 
-/* ---- lifetime --------------------------------------------------------------
- */
+/* ---- lifetime ----------------------------------------------------------- */
 
 /* A child of `parent` (NULL: the root), with one reference for the caller, or
  * NULL for want of memory. */
@@ -123,7 +122,7 @@ void ahost__push_context(lua_State *L, ahost__context *ctx);
 /* The context at `arg`, or an argument error. */
 ahost__context *ahost__check_context(lua_State *L, int arg);
 
-/* ---- the Lua side -------------------------------------------------------- */
+/* ---- the Lua side ------------------------------------------------------- */
 
 /* Pushes the table of the context's Lua side; its fields are the ones below.
  * When there is none, makes it if `create` is set, else pushes nothing and

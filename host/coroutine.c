@@ -66,7 +66,7 @@ static int resume(lua_State *L, lua_State *co, int arguments, int first) {
     return results;
 }
 
-/* ---- coroutine.resume ---------------------------------------------------- */
+/* ---- coroutine.resume --------------------------------------------------- */
 
 static int resume_again(lua_State *L, int status, lua_KContext floor);
 
@@ -93,7 +93,7 @@ static int coroutine_resume(lua_State *L) {
     return resume_done(L, resume(L, co, lua_gettop(L) - 1, 1), floor);
 }
 
-/* ---- coroutine.wrap ------------------------------------------------------ */
+/* ---- coroutine.wrap ----------------------------------------------------- */
 
 static int wrap_again(lua_State *L, int status, lua_KContext floor);
 
@@ -169,7 +169,7 @@ static int coroutine_wrap(lua_State *L) {
     return 1;
 }
 
-/* ---- coroutine.yield ----------------------------------------------------- */
+/* ---- coroutine.yield ---------------------------------------------------- */
 
 /* coroutine.yield(...), which has to have somebody to yield to: a task is
  * resumed by the host, which waits for nothing but awaits. */
@@ -198,7 +198,7 @@ static int waits(lua_State *co) {
     return !yielded;
 }
 
-/* ---- coroutine.status, coroutine.close ----------------------------------- */
+/* ---- coroutine.status, coroutine.close ---------------------------------- */
 
 /* Whether it has resumed another, or waits. */
 static int is_normal(lua_State *co) {

@@ -21,7 +21,7 @@ static void finish_close(ahost__file_stream *f) {
     ahost__stream_released(&f->stream);
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static void on_read(uv_fs_t *request);
 
@@ -81,7 +81,7 @@ static void read_stop(ahost__stream *s) {
     file_of(s)->reads_on = 0;
 }
 
-/* ---- writing ------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 /* A write may take a while on any file. */
 static int try_write(ahost__stream *s, const uv_buf_t *bufs, unsigned count) {
@@ -145,7 +145,7 @@ static int shutdown_output(ahost__stream *s) {
     return 0;
 }
 
-/* ---- closing ------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------ */
 
 /* A request that a thread works on cannot be taken back. */
 static void close_file(ahost__stream *s, int reset) {

@@ -74,7 +74,7 @@ int ahost__task_interrupted(const ahost__task *task) {
     return interrupted(task->frames, task->floor, task);
 }
 
-/* ---- task.timeout -------------------------------------------------------- */
+/* ---- task.timeout ------------------------------------------------------- */
 
 static void on_deadline(ahost__timer *timer) {
     ahost__frame_fire(ahost__container_of(timer, ahost__frame, timer));
@@ -113,7 +113,7 @@ int ahost__task_timeout(lua_State *L) {
     return timeout_done(L, status, (lua_KContext)frame);
 }
 
-/* ---- task.shield --------------------------------------------------------- */
+/* ---- task.shield -------------------------------------------------------- */
 
 /* Stack: handler, results or error. */
 static int shield_done(lua_State *L, int status, lua_KContext floor) {

@@ -22,7 +22,7 @@ const char *ahost_errmsg(const ahost *h) {
     return h != NULL && h->errmsg != NULL ? h->errmsg : "";
 }
 
-/* ---- the end ------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------ */
 
 void ahost__host_failed(ahost *h) {
     if (h->exit_status == 0)
@@ -96,7 +96,7 @@ void ahost_stop(ahost *h) {
     uv_async_send(&h->stop_request);
 }
 
-/* ---- opening ------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 /* Handles that serve the host and keep no loop alive. */
 static int open_handles(ahost *h) {
@@ -196,7 +196,7 @@ int ahost_open(ahost **host, const ahost_options *options) {
     return AHOST_OK;
 }
 
-/* ---- loading ------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------ */
 
 /* Stack: the main function, to be spawned with the arguments of the host. */
 static int spawn_main(lua_State *L) {
@@ -262,7 +262,7 @@ int ahost_load_string(ahost *h, const char *source, const char *name) {
         h, luaL_loadbufferx(h->L, source, strlen(source), name, "t"));
 }
 
-/* ---- running ------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------ */
 
 static void run_to_the_end(ahost *h) {
     ahost__ready_run(h);
@@ -287,9 +287,7 @@ int ahost_run(ahost *h) {
     return h->exit_status;
 }
 
-/* ---- closing
- * ---------------------------------------------------------------------------
- */
+/* ---- closing ------------------------------------------------------------ */
 
 static void close_left_over(uv_handle_t *handle, void *unused) {
     (void)unused;

@@ -14,7 +14,7 @@
 static const double retry_after = 0.1; /* seconds */
 enum { DEFAULT_BACKLOG = 1024 };
 
-/* ---- opening ------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options) {
@@ -110,9 +110,7 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
     return 0;
 }
 
-/* ---- watching
- * ---------------------------------------------------------------------------
- */
+/* ---- watching ----------------------------------------------------------- */
 
 static void on_readable(uv_poll_t *poll, int status, int events) {
     ahost__listener *listener =
@@ -139,9 +137,7 @@ void ahost__listener_stop(ahost__listener *listener) {
     uv_poll_stop(&listener->poll);
 }
 
-/* ---- accepting
- * ----------------------------------------------------------------------------
- */
+/* ---- accepting ---------------------------------------------------------- */
 
 void ahost__listener_exhausted(ahost__listener *listener, int err) {
     if (!listener->exhausted)
@@ -193,9 +189,7 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     return NULL;
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------ */
 
 static void on_closed(uv_handle_t *handle) {
     ahost__listener *listener =

@@ -43,7 +43,7 @@ int ahost_preload(ahost *h, const char *name, lua_CFunction open) {
     return err == LUA_OK ? AHOST_OK : AHOST_NO_MEMORY;
 }
 
-/* ---- waiting ------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------ */
 
 static const ahost_operation *operation_of(const ahost__wait *w) {
     return (const ahost_operation *)(uintptr_t)w->value;

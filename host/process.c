@@ -13,7 +13,7 @@
 
 enum { MOST_TEXT = 65536 }; /* bytes of a path or a title */
 
-/* ---- functions ----------------------------------------------------------- */
+/* ---- functions ---------------------------------------------------------- */
 
 static lua_Number seconds(const uv_timeval_t *time) {
     return (lua_Number)time->tv_sec + (lua_Number)time->tv_usec / 1e6;
@@ -91,7 +91,7 @@ static int process_chdir(lua_State *L) {
     return 1;
 }
 
-/* ---- fields -------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------- */
 
 static int get_title(char *buffer, size_t *size) {
     int err = uv_get_process_title(buffer, *size);

@@ -27,7 +27,7 @@ typedef struct process_signal {
     uint8_t restores; /* `before` is to return */
 } process_signal;
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -89,7 +89,7 @@ static uint64_t bit_of(int number) {
     return number > 0 && number <= 64 ? (uint64_t)1 << (number - 1) : 0;
 }
 
-/* ---- handlers ------------------------------------------------------------ */
+/* ---- handlers ----------------------------------------------------------- */
 
 static void on_arrival(uv_signal_t *handle, int number) {
     process_signal *p = handle->data;
@@ -153,7 +153,7 @@ static void on_heard_changed(void *data, int heard) {
         stop(p);
 }
 
-/* ---- arrivals ------------------------------------------------------------ */
+/* ---- arrivals ----------------------------------------------------------- */
 
 static const char signals_key; /* registry: number -> signal */
 
@@ -223,7 +223,7 @@ int ahost_signal(ahost *h, int number) {
     return (__atomic_load_n(&h->heeded_signals, __ATOMIC_SEQ_CST) & bit) != 0;
 }
 
-/* ---- process.signal ------------------------------------------------------ */
+/* ---- process.signal ----------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle) {
     process_signal *p = handle->data;

@@ -32,7 +32,7 @@ static lua_Integer wrap(const queue *q, lua_Integer place) {
     return place < q->max ? place : place - q->max;
 }
 
-/* ---- taking -------------------------------------------------------------- */
+/* ---- taking ------------------------------------------------------------- */
 
 /* Fills the place of the oldest item, which has been taken, with the oldest
  * putter's value. Stack: the ring, the item. */
@@ -129,7 +129,7 @@ static int queue_items(lua_State *L) {
     return 2;
 }
 
-/* ---- putting ------------------------------------------------------------- */
+/* ---- putting ------------------------------------------------------------ */
 
 static int refuse_closed(lua_State *L) {
     return ahost__fail(L, AHOST__CLOSED, "queue:put");
@@ -208,7 +208,7 @@ static int queue_try_put(lua_State *L) {
     return 1;
 }
 
-/* ---- the rest ------------------------------------------------------------ */
+/* ---- the rest ----------------------------------------------------------- */
 
 /* queue:close() */
 static int queue_close(lua_State *L) {

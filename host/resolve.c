@@ -24,7 +24,7 @@ typedef struct ahost__lookup {
     struct sockaddr_storage addresses[AHOST__MOST_ADDRESSES];
 } ahost__lookup;
 
-/* ---- the lookup ---------------------------------------------------------- */
+/* ---- the lookup --------------------------------------------------------- */
 
 static void free_lookup(ahost__lookup *lookup) {
     ahost__free(lookup->host, lookup, sizeof(*lookup));
@@ -116,7 +116,7 @@ void ahost__resolve_stop(ahost__resolve *req) {
         free_lookup(lookup);
 }
 
-/* ---- waiting for it ------------------------------------------------------ */
+/* ---- waiting for it ----------------------------------------------------- */
 
 static int resolution_gc(lua_State *L) {
     ahost__resolution *resolution = lua_touserdata(L, 1);
@@ -160,7 +160,7 @@ void ahost__cancel_resolution(ahost__wait *w) {
     ahost__resolve_stop(&resolution->resolve);
 }
 
-/* ---- net.resolve --------------------------------------------------------- */
+/* ---- net.resolve -------------------------------------------------------- */
 
 /* Places on the stack of net.resolve. */
 enum { HOST = 1, OPTIONS, QUERY };

@@ -35,7 +35,7 @@ int ahost__resolve_start(ahost *h, ahost__resolve *req,
  * at any time, in `done` too, and twice. */
 void ahost__resolve_stop(ahost__resolve *req);
 
-/* ---- for a function that makes its task wait ----------------------------- */
+/* ---- for a function that makes its task wait ---------------------------- */
 
 /* The first member of a userdata; `wait` is set while a task waits. */
 typedef struct ahost__resolution {

@@ -18,8 +18,7 @@
 
 const char ahost__lazy = 0;
 
-/* ---- keys ------------------------------------------------------------------
- */
+/* ---- keys --------------------------------------------------------------- */
 
 /* The end of a word of letters, digits and underscores; `s` itself if none. */
 static const char *skip_word(const char *s) {
@@ -72,8 +71,7 @@ ahost__context *ahost__check_lookup(lua_State *L, const char *what) {
     return ctx;
 }
 
-/* ---- lookup ----------------------------------------------------------------
- */
+/* ---- lookup ------------------------------------------------------------- */
 
 ahost__context *ahost__find_resource(lua_State *L, ahost__context *ctx) {
     int top = lua_gettop(L);
@@ -143,8 +141,7 @@ static int resource_require(lua_State *L) {
     return ahost__resolve(L) || ahost__raise_not_found(L);
 }
 
-/* ---- references ------------------------------------------------------------
- */
+/* ---- references --------------------------------------------------------- */
 
 /* User values of a reference. */
 enum { REF_CONTEXT = 1, REF_KEY };
@@ -186,8 +183,7 @@ static int ref_tostring(lua_State *L) {
     return 1;
 }
 
-/* ---- registration ----------------------------------------------------------
- */
+/* ---- registration ------------------------------------------------------- */
 
 static const luaL_Reg methods[] = {
     {"publish", ahost__resource_publish},

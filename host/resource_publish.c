@@ -14,8 +14,7 @@
 /* Places on the stack of a publication. */
 enum { CONTEXT = 1, KEY, VALUE, OPTIONS, ENTRY, KEYS, ENTRIES, VALUES };
 
-/* ---- arguments -------------------------------------------------------------
- */
+/* ---- arguments ---------------------------------------------------------- */
 
 /* Pushes opts[name], or nil. */
 static int push_option(lua_State *L, const char *name) {
@@ -103,8 +102,7 @@ static void describe(lua_State *L, int lazy) {
     }
 }
 
-/* ---- conflicts -------------------------------------------------------------
- */
+/* ---- conflicts ---------------------------------------------------------- */
 
 static int raise_conflict(lua_State *L, const char *what, const char *name) {
     ahost__fail_text(L, ahost__code_name(AHOST__CONFLICT), NULL,
@@ -135,8 +133,7 @@ static void check_attribute(lua_State *L, ahost__context *ctx) {
         raise_conflict(L, "an attribute", lua_tostring(L, -1));
 }
 
-/* ---- registering -----------------------------------------------------------
- */
+/* ---- registering -------------------------------------------------------- */
 
 /* Pushes a table of the Lua side, making it when needed. */
 static void push_table(lua_State *L, ahost__context *ctx, int field) {
@@ -204,8 +201,7 @@ static void set_attribute(lua_State *L, ahost__context *ctx, int lazy) {
     ahost__context_set_attribute(L, ctx);
 }
 
-/* ---- telling ---------------------------------------------------------------
- */
+/* ---- telling ------------------------------------------------------------ */
 
 int ahost__push_published(lua_State *L, ahost__context *ctx) {
     ahost__context_check_open(L, ctx, "published");
@@ -275,8 +271,7 @@ int ahost__resource_publish_lazy(lua_State *L) {
     return publish(L, ctx, 1);
 }
 
-/* ---- listing ---------------------------------------------------------------
- */
+/* ---- listing ------------------------------------------------------------ */
 
 /* Places on the stack of a listing. */
 enum { TYPE = 2, LIST, SEEN, OWN };

@@ -8,8 +8,7 @@
 #include "host.h"
 #include "resource.h"
 
-/* ---- factories -------------------------------------------------------------
- */
+/* ---- factories ---------------------------------------------------------- */
 
 /* A call of a factory for one context; on the stack of the task that makes it
  * and in the context's Lua side. */
@@ -142,8 +141,7 @@ int ahost__make_resource(lua_State *L, ahost__context *owner) {
     return call_factory(L, ctx);
 }
 
-/* ---- requests --------------------------------------------------------------
- */
+/* ---- requests ----------------------------------------------------------- */
 
 /* Closed with the context; on the stack of the waiting task. */
 typedef struct request {

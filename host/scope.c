@@ -8,9 +8,7 @@
 /* Places on the stack of the scope's function; results or error above. */
 enum { HANDLER = 1, CONTEXT };
 
-/* ---- inside
- * ---------------------------------------------------------------------------
- */
+/* ---- inside ------------------------------------------------------------- */
 
 static int finish_tasks(lua_State *L, ahost__wait *w);
 
@@ -45,9 +43,7 @@ static int scope_body(lua_State *L) {
     return await_tasks(L, ctx);
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------ */
 
 static int is_error_status(int status) {
     return status != LUA_OK && status != LUA_YIELD;
@@ -117,7 +113,7 @@ static int scope_left(lua_State *L, int status, lua_KContext context) {
     return leave(L, frame);
 }
 
-/* ---- context.scope ------------------------------------------------------- */
+/* ---- context.scope ------------------------------------------------------ */
 
 /* Stack: [opts,] fn, ... becomes: handler, ctx, scope_body, fn, ctx, ... */
 static ahost__frame *enter(lua_State *L) {

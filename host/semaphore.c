@@ -25,7 +25,7 @@ typedef struct permit {
     int held;
 } permit;
 
-/* ---- permits ------------------------------------------------------------- */
+/* ---- permits ------------------------------------------------------------ */
 
 /* Gives the slot to the oldest waiter, or back. */
 static void release(permit *p) {
@@ -66,7 +66,7 @@ static permit *new_permit(lua_State *L, semaphore *s) {
     return p;
 }
 
-/* ---- acquiring ----------------------------------------------------------- */
+/* ---- acquiring ---------------------------------------------------------- */
 
 /* The permit on the top holds its slot: it becomes its context's. The context
  * of an abandoned task may be closed already. */
@@ -123,7 +123,7 @@ static int semaphore_acquire(lua_State *L) {
     return acquire_from(L, SEMAPHORE_TYPE);
 }
 
-/* ---- types --------------------------------------------------------------- */
+/* ---- types -------------------------------------------------------------- */
 
 static int push_semaphore(lua_State *L, lua_Integer slots) {
     semaphore *s = ahost__sync_new(L, sizeof(*s), 0);

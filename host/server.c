@@ -29,7 +29,7 @@ typedef struct server {
     int ended;             /* its context is closed */
 } server;
 
-/* ---- lifetime ------------------------------------------------------------ */
+/* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(server *srv) {
     if (!srv->released || !srv->ended || srv->boxed)
@@ -67,7 +67,7 @@ static void stop_accepting(server *srv) {
     ahost__listener_close(&srv->listener);
 }
 
-/* ---- connections --------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------- */
 
 static void on_ready(ahost__listener *listener) {
     server *srv = ahost__container_of(listener, server, listener);
@@ -150,9 +150,7 @@ static void run_accept(lua_State *L, ahost__job *job) {
     lua_pop(L, 1);
 }
 
-/* ---- net.serve
- * ---------------------------------------------------------------------------
- */
+/* ---- net.serve ---------------------------------------------------------- */
 
 static server *check_server(lua_State *L, int arg) {
     server **box = luaL_checkudata(L, arg, SERVER_TYPE);
@@ -229,9 +227,7 @@ int ahost__net_serve(lua_State *L) {
     return 1;
 }
 
-/* ---- methods
- * ------------------------------------------------------------------------------
- */
+/* ---- methods ------------------------------------------------------------ */
 
 /* server:address() -> address | nil, err */
 static int server_address(lua_State *L) {

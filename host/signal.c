@@ -56,8 +56,7 @@ static ahost__signal *check_self(lua_State *L) {
     return same ? signal : ahost__check_signal(L, 1);
 }
 
-/* ---- the list of listeners ------------------------------------------------
- */
+/* ---- the list of listeners ---------------------------------------------- */
 
 /* Replaces the list of the signal at index 1 by a copy without empty slots. */
 static void copy_list(lua_State *L, ahost__signal *signal) {
@@ -243,8 +242,7 @@ static int connection_gc(lua_State *L) {
     return 0;
 }
 
-/* ---- emitting --------------------------------------------------------------
- */
+/* ---- emitting ----------------------------------------------------------- */
 
 typedef struct emission {
     ahost__series series;
@@ -404,8 +402,7 @@ void ahost__signal_emit(lua_State *L, int index) {
     lua_call(L, 2, 0);
 }
 
-/* ---- ahost.signal ----------------------------------------------------------
- */
+/* ---- ahost.signal ------------------------------------------------------- */
 
 ahost__signal *ahost__push_signal(lua_State *L) {
     ahost__signal *signal =

@@ -52,8 +52,7 @@ static watcher *check_watcher(lua_State *L, int arg) {
     return luaL_checkudata(L, arg, WATCHER_TYPE);
 }
 
-/* ---- listening ------------------------------------------------------------
- */
+/* ---- listening ---------------------------------------------------------- */
 
 /* Takes the watcher out of its signals. */
 static void stop(watcher *w) {
@@ -149,8 +148,7 @@ static watcher *push_watcher(lua_State *L, lua_Integer max) {
     return w;
 }
 
-/* ---- events --------------------------------------------------------------
- */
+/* ---- events ------------------------------------------------------------- */
 
 /* Appends the event to the queue of the watcher, unless it is full. */
 static void put(lua_State *L, watcher *w, int box, int event) {
@@ -245,8 +243,7 @@ void ahost__signal_drop_watchers(ahost__signal *signal) {
         continue;
 }
 
-/* ---- waiting ---------------------------------------------------------------
- */
+/* ---- waiting ------------------------------------------------------------ */
 
 /* What there is without waiting: an event, the filter's error, or the end.
  * Returns the number of results, or -1 when there is reason to wait. */
@@ -327,8 +324,7 @@ int ahost__signal_wait(lua_State *L) {
     return ahost__await(L, wait);
 }
 
-/* ---- iterators -------------------------------------------------------------
- */
+/* ---- iterators ---------------------------------------------------------- */
 
 /* Pushes opts[name] of the table at index 2, or nil. */
 static void push_option(lua_State *L, const char *name) {

@@ -45,7 +45,7 @@ ahost__signal *ahost__check_signal(lua_State *L, int arg);
 /* Pushes the table with weak values that finds Lua values by C addresses. */
 void ahost__push_addresses(lua_State *L);
 
-/* ---- waits and iterators: signal_events.c -------------------------------- */
+/* ---- waits and iterators: signal_events.c ------------------------------- */
 
 /* Gives the event at index `event` to all that watch the signal. */
 void ahost__signal_tell_watchers(lua_State *L, ahost__signal *signal,

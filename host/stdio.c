@@ -37,7 +37,7 @@ typedef struct standard {
 static const char *const names[] = {"stdin", "stdout", "stderr"};
 static const char keys[3]; /* registry: the streams */
 
-/* ---- closing ------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------ */
 
 /* Gives the flags of the descriptor back. */
 static void restore_flags(ahost *h, int number) {
@@ -87,7 +87,7 @@ static int shutdown_standard(ahost__stream *s) {
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 /* The path of the other side of a pseudo terminal opens a new one. */
 static int is_pty_master(int fd) {

@@ -18,7 +18,7 @@
 
 static const double default_linger = 5; /* seconds */
 
-/* ---- lifetime ------------------------------------------------------------ */
+/* ---- lifetime ----------------------------------------------------------- */
 
 static void close_owned(ahost__owned *owned) {
     ahost__stream *s = ahost__container_of(owned, ahost__stream, owned);
@@ -144,7 +144,7 @@ void ahost__stream_close(ahost__stream *s, double linger) {
         ahost__stream_finish_close(s);
 }
 
-/* ---- methods ------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 ahost__stream *ahost__check_stream(lua_State *L, int arg) {
     const ahost *h = ahost__of(L);

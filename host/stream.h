@@ -105,12 +105,12 @@ enum {
     AHOST__IN_ENOUGH = 65536   /* bytes buffered at which reading pauses */
 };
 
-/* ---- host ---------------------------------------------------------------- */
+/* ---- host --------------------------------------------------------------- */
 
 int ahost__streams_open(ahost *h);
 void ahost__streams_free(ahost *h);
 
-/* ---- lifetime ------------------------------------------------------------ */
+/* ---- lifetime ----------------------------------------------------------- */
 
 /* A stream with a block of its own of `size` bytes (sizeof, or less when the
  * handle is smaller), or NULL. No context owns it yet, Lua does not hold it. */
@@ -140,7 +140,7 @@ void ahost__stream_release(ahost__stream *s, int reset);
 /* The transport has let go: frees the stream when Lua does not hold it. */
 void ahost__stream_released(ahost__stream *s);
 
-/* ---- input --------------------------------------------------------------- */
+/* ---- input -------------------------------------------------------------- */
 
 /* Called by the transport in the loop: `size` bytes at `data`, valid during the
  * call, or with size 0 a negative code, UV_EOF at the end. Runs ready tasks. */
@@ -156,7 +156,7 @@ void ahost__stream_free_input(ahost__stream *s);
 /* Adds read, read_line... to the table of methods on the top. */
 void ahost__open_stream_input(lua_State *L);
 
-/* ---- output -------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------- */
 
 /* Called by the transport when its write has ended. Runs ready tasks. */
 void ahost__stream_written(ahost__stream *s, int status);
@@ -170,7 +170,7 @@ void ahost__stream_fail_output(ahost__stream *s, int error);
 /* Adds write, flush... to the table of methods on the top. */
 void ahost__open_stream_output(lua_State *L);
 
-/* ---- libuv transports ---------------------------------------------------- */
+/* ---- libuv transports --------------------------------------------------- */
 
 extern const ahost__transport ahost__uv_transport;
 

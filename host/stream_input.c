@@ -17,7 +17,7 @@ static const uint32_t default_line = 65536;           /* bytes */
 static const uint32_t default_all = 16 * 1024 * 1024; /* bytes */
 static const uint32_t default_chunk = 65536;          /* bytes */
 
-/* ---- the buffer ---------------------------------------------------------- */
+/* ---- the buffer --------------------------------------------------------- */
 
 static void free_block(ahost__stream *s) {
     ahost__free(s->host, s->in_block, s->in_capacity);
@@ -79,7 +79,7 @@ static void consume(ahost__stream *s, uint32_t size) {
         ahost__stream_free_input(s);
 }
 
-/* ---- what a reader wants ------------------------------------------------- */
+/* ---- what a reader wants ------------------------------------------------ */
 
 /* The place of the delimiter among the unread bytes, or -1. Each byte is looked
  * at once, however often more arrive. */
@@ -212,9 +212,7 @@ static int try_read(lua_State *L, ahost__stream *s) {
     return s->in_error != 0 ? push_end(L, s) : 0;
 }
 
-/* ---- arrival
- * ---------------------------------------------------------------------------
- */
+/* ---- arrival ------------------------------------------------------------ */
 
 void ahost__stream_wake_reader(ahost__stream *s, int status) {
     if (s->reader != NULL)
@@ -288,9 +286,7 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
         ahost__stream_send(s);
 }
 
-/* ---- waiting
- * -----------------------------------------------------------------------------
- */
+/* ---- waiting ------------------------------------------------------------ */
 
 static void cancel_read(ahost__wait *w) {
     ahost__stream *s = w->op;
@@ -365,9 +361,7 @@ static int read_or_fail(lua_State *L, ahost__stream *s, double timeout) {
     return read_wanted(L, s, timeout, &read_wait);
 }
 
-/* ---- methods
- * -------------------------------------------------------------------------------
- */
+/* ---- methods ------------------------------------------------------------ */
 
 /* The stream at index 1 for a reader; raises when it has one. */
 static ahost__stream *start_reading(lua_State *L, ahost__want_kind want,
@@ -444,9 +438,7 @@ static int stream_read_all(lua_State *L) {
     return read_or_fail(L, s, read_timeout(L, 3, s));
 }
 
-/* ---- iterators
- * --------------------------------------------------------------------------------
- */
+/* ---- iterators ---------------------------------------------------------- */
 
 /* Raises the error of a read that came to `nil, err`. */
 static int or_raise(lua_State *L, int results) {

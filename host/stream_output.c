@@ -27,7 +27,7 @@ enum {
     LARGE_ARGS = 8 /* ...if it has no more arguments than these */
 };
 
-/* ---- chunks -------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------- */
 
 static ahost__chunk *new_chunk(ahost *h, size_t capacity) {
     ahost__chunk *chunk = ahost__resize(h, NULL, 0, sizeof(*chunk) + capacity);
@@ -101,7 +101,7 @@ static void drop_all(ahost__stream *s) {
     s->in_flight = 0;
 }
 
-/* ---- writers ------------------------------------------------------------- */
+/* ---- writers ------------------------------------------------------------ */
 
 /* Wakes those who wait for as little as is queued now. */
 static void wake_writers(ahost__stream *s) {
@@ -130,7 +130,7 @@ void ahost__stream_fail_output(ahost__stream *s, int error) {
         ahost__stream_wake_reader(s, 0);
 }
 
-/* ---- sending ------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------ */
 
 /* The oldest chunks as at most `most` buffers; returns how many and their
  * bytes. */
@@ -226,9 +226,7 @@ static void send_soon(ahost__stream *s) {
         ahost__list_append(&s->host->dirty, &s->dirty);
 }
 
-/* ---- methods
- * ------------------------------------------------------------------------------
- */
+/* ---- methods ------------------------------------------------------------ */
 
 /* -> true | nil, err */
 static int write_result(lua_State *L, ahost__stream *s, int status,
@@ -449,7 +447,7 @@ void ahost__open_stream_output(lua_State *L) {
     luaL_setfuncs(L, methods, 0);
 }
 
-/* ---- the end of the turn ------------------------------------------------- */
+/* ---- the end of the turn ------------------------------------------------ */
 
 static void send_dirty(ahost *h) {
     ahost__link *link;

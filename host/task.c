@@ -12,7 +12,7 @@
 #include "task_handle.h"
 #include "task_pool.h"
 
-/* ---- texts --------------------------------------------------------------- */
+/* ---- texts -------------------------------------------------------------- */
 
 void ahost__task_push_text(lua_State *L, ahost__task *task, int which) {
     if (!task->has_side) {
@@ -58,7 +58,7 @@ void ahost__table_forget(ahost *h, int table, uint32_t id) {
     lua_pop(L, 1);
 }
 
-/* ---- the body ------------------------------------------------------------ */
+/* ---- the body ----------------------------------------------------------- */
 
 void ahost__task_end(lua_State *L, int status, int base) {
     ahost__task *task = ahost__of(L)->current;
@@ -95,7 +95,7 @@ static int task_main(lua_State *L) {
     return body_ended(L, status, 0);
 }
 
-/* ---- start and end ------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------ */
 
 static void link_context(ahost__task *task, ahost__context *ctx) {
     task->ctx = task->current = ctx;

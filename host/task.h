@@ -98,7 +98,7 @@ static inline ahost__task *ahost__wait_task(ahost__wait *w) {
     return ahost__container_of(w, ahost__task, wait);
 }
 
-/* ---- waiting ------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------ */
 
 /* Prepares the running task to wait. Raises, before anything has begun, when
  * the caller may not wait here or a cancellation is due. Between this and
@@ -139,7 +139,7 @@ int ahost__must_yield(lua_State *L);
 /* The optional timeout argument at `arg`: seconds, or -1 for none. */
 double ahost__opt_timeout(lua_State *L, int arg);
 
-/* ---- tasks --------------------------------------------------------------- */
+/* ---- tasks -------------------------------------------------------------- */
 
 /* Makes a task of the function and its `nargs` arguments on the top of L and
  * pops them; it runs in its turn. `ctx` may be NULL for a task of the host's
@@ -205,7 +205,7 @@ int ahost__open_task(lua_State *L);
 void ahost__tasks_open(lua_State *L);
 void ahost__tasks_free(ahost *h);
 
-/* ---- series -------------------------------------------------------------- */
+/* ---- series ------------------------------------------------------------- */
 
 /* How deeply tasks that are started at once may nest. */
 enum { AHOST__NESTING = 8 };
@@ -231,8 +231,7 @@ struct ahost__series {
  * one coroutine. `series` need not outlive this. */
 void ahost__run_series(lua_State *L, ahost__series *series);
 
-/* ---- the ready queue ------------------------------------------------------
- */
+/* ---- the ready queue ---------------------------------------------------- */
 
 /* Appends a task that has something to do. */
 void ahost__ready_push(ahost *h, ahost__task *task);

@@ -22,7 +22,7 @@ struct ahost__task_handle {
 /* User values of a handle; only that of a named task has the second. */
 enum { RESULTS = 1, NAME };
 
-/* ---- handles ------------------------------------------------------------- */
+/* ---- handles ------------------------------------------------------------ */
 
 static ahost__task_handle *check_handle(lua_State *L, int arg) {
     const ahost *h = ahost__of(L);
@@ -103,7 +103,7 @@ void ahost__task_end_handle(ahost__task *task) {
     ahost__table_forget(task->host, task->host->task_handles, task->id);
 }
 
-/* ---- functions ----------------------------------------------------------- */
+/* ---- functions ---------------------------------------------------------- */
 
 static int finish_nothing(lua_State *L, ahost__wait *w) {
     (void)L;

@@ -18,7 +18,7 @@ typedef struct task_slab {
     ahost__task tasks[SLAB_TASKS];
 } task_slab;
 
-/* ---- structures ---------------------------------------------------------- */
+/* ---- structures --------------------------------------------------------- */
 
 void ahost__task_free(ahost__task *task) {
     ahost *h = task->host;
@@ -54,7 +54,7 @@ ahost__task *ahost__task_new(ahost *h) {
     return task;
 }
 
-/* ---- the pool of coroutines ---------------------------------------------- */
+/* ---- the pool of coroutines --------------------------------------------- */
 
 static int grow_pool(ahost *h) {
     size_t size = sizeof(ahost__pool_slot);
@@ -125,7 +125,7 @@ static int trim_pool(lua_State *L) {
     return 0;
 }
 
-/* ---- the host ------------------------------------------------------------ */
+/* ---- the host ----------------------------------------------------------- */
 
 void ahost__tasks_open(lua_State *L) {
     ahost *h = ahost__of(L);

@@ -18,7 +18,7 @@
 static const double nanoseconds = 1e9;
 static const double longest = 3.15e9; /* seconds, a hundred years */
 
-/* ---- clocks -------------------------------------------------------------- */
+/* ---- clocks ------------------------------------------------------------- */
 
 /* time.now() -> seconds */
 static int time_now(lua_State *L) {
@@ -62,7 +62,7 @@ static int time_iso(lua_State *L) {
     return 1;
 }
 
-/* ---- timers -------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------- */
 
 enum { HANDLER = 1, RUN }; /* user values: the function, its last task */
 
@@ -281,7 +281,7 @@ static int time_timer(lua_State *L) {
     return 1;
 }
 
-/* ---- registration -------------------------------------------------------- */
+/* ---- registration ------------------------------------------------------- */
 
 static const luaL_Reg methods[] = {
     {"start", timer_start}, {"restart", timer_restart},

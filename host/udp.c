@@ -38,7 +38,7 @@ static ahost__udp *check_udp(lua_State *L) {
     return *(ahost__udp **)luaL_checkudata(L, 1, UDP_TYPE);
 }
 
-/* ---- the end ------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------ */
 
 static void free_datagram(ahost__udp *u, datagram *d) {
     ahost__list_remove(&d->link);
@@ -98,7 +98,7 @@ static int udp_gc(lua_State *L) {
     return 0;
 }
 
-/* ---- receiving ----------------------------------------------------------- */
+/* ---- receiving ---------------------------------------------------------- */
 
 static int is_full(const ahost__udp *u) {
     return u->queued >= u->queue_limit || u->queued_bytes >= QUEUE_BYTES;
@@ -230,7 +230,7 @@ static int udp_receive(lua_State *L) {
     return ahost__await(L, w);
 }
 
-/* ---- sending ------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------ */
 
 /* A copy on its way. */
 typedef struct unsent {
@@ -404,7 +404,7 @@ static int udp_send(lua_State *L) {
     return err != 0 ? sent(L, err) : send_string(L, u, &to);
 }
 
-/* ---- other methods ------------------------------------------------------- */
+/* ---- other methods ------------------------------------------------------ */
 
 static int push_name(lua_State *L, ahost__udp *u,
                      int (*get)(const uv_udp_t *, struct sockaddr *, int *)) {

@@ -37,7 +37,7 @@ typedef struct opening {
     char multicast_interface[IF_NAMESIZE]; /* "": the system's choice */
 } opening;
 
-/* ---- options ------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------ */
 
 static int bad_option(lua_State *L, const char *name, const char *expected) {
     return luaL_error(L, "net.udp: option '%s' must be %s, got %s", name,
@@ -125,7 +125,7 @@ static void read_address(lua_State *L, opening *o) {
     check_network(L, ADDRESS, &local->address);
 }
 
-/* ---- the socket ---------------------------------------------------------- */
+/* ---- the socket --------------------------------------------------------- */
 
 static int set_option(int file, int level, int option, int value) {
     if (setsockopt(file, level, option, &value, sizeof(value)) != 0)
@@ -235,7 +235,7 @@ static int open_socket(lua_State *L, opening *o) {
     return fail(L, o, o->ends[end].given ? end : LOCAL, err);
 }
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static int go_on(lua_State *L, opening *o);
 

@@ -11,7 +11,7 @@ static ahost__stream *stream_of(void *handle) {
     return ahost__container_of(handle, ahost__stream, uv);
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)suggested;
@@ -48,7 +48,7 @@ static void read_stop(ahost__stream *s) {
     uv_read_stop(&s->uv.stream);
 }
 
-/* ---- writing ------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 static int try_write(ahost__stream *s, const uv_buf_t *bufs, unsigned count) {
     return uv_try_write(&s->uv.stream, bufs, count);
@@ -90,7 +90,7 @@ static int shutdown_output(ahost__stream *s) {
     return err;
 }
 
-/* ---- closing ------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------ */
 
 static void on_closed(uv_handle_t *handle) {
     ahost__stream_released(stream_of(handle));
@@ -107,9 +107,7 @@ const ahost__transport ahost__uv_transport = {
     "socket",  read_start,      read_stop,   try_write,
     write_all, shutdown_output, close_handle};
 
-/* ---- opening
- * ----------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------ */
 
 static size_t handle_size(uv_handle_type type) {
     return type == UV_TCP ? sizeof(uv_tcp_t) : sizeof(uv_pipe_t);
