@@ -1,17 +1,9 @@
 local context <const> = require "ahost.context"
 local task <const> = require "ahost.task"
+local unwinding <const> = require "spec.unwinding"
 
--- A value for <close> that calls fn.
-local function closing(fn)
-  return setmetatable({}, { __close = function(_, err) fn(err) end })
-end
-
--- The code of the error that fn raises.
-local function cancelled_code(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err.code
-end
+local closing <const>, cancelled_code <const> =
+  unwinding.closing, unwinding.cancelled_code
 
 describe("cancelling", function()
   it("is raised where the task waits", function()

@@ -1,9 +1,7 @@
 local task <const> = require "ahost.task"
+local unwinding <const> = require "spec.unwinding"
 
--- A value for <close> that calls fn.
-local function closing(fn)
-  return setmetatable({}, { __close = function(_, err) fn(err) end })
-end
+local closing <const> = unwinding.closing
 
 describe("task.all", function()
   it("runs functions concurrently and gives the first result of each", function()

@@ -3,18 +3,11 @@ local errors <const> = require "ahost.error"
 local gc_stress <const> = require "spec.gc_stress"
 local host <const> = require "ahost.host"
 local task <const> = require "ahost.task"
+local unwinding <const> = require "spec.unwinding"
+
+local closing <const>, logger <const> = unwinding.closing, unwinding.logger
 
 local many <const> = gc_stress() and 300 or 10000
-
-local function closing(fn)
-  return setmetatable({}, { __close = function(_, err) fn(err) end })
-end
-
--- A function that appends to a log, and the log.
-local function logger()
-  local log = {}
-  return function(text) log[#log + 1] = text end, log
-end
 
 describe("a context", function()
   it("is the current one's child", function()

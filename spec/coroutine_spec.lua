@@ -1,9 +1,8 @@
 local context <const> = require "ahost.context"
 local task <const> = require "ahost.task"
+local unwinding <const> = require "spec.unwinding"
 
-local function closing(fn)
-  return setmetatable({}, { __close = function(_, err) fn(err) end })
-end
+local closing <const> = unwinding.closing
 
 describe("a user's coroutine", function()
   it("works as ever without tasks in play", function()

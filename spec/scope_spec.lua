@@ -1,15 +1,9 @@
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local task <const> = require "ahost.task"
+local unwinding <const> = require "spec.unwinding"
 
-local function closing(fn)
-  return setmetatable({}, { __close = function(_, err) fn(err) end })
-end
-
-local function logger()
-  local log = {}
-  return function(text) log[#log + 1] = text end, log
-end
+local closing <const>, logger <const> = unwinding.closing, unwinding.logger
 
 describe("context.scope", function()
   it("calls with a child of the current context, which is current inside", function()
