@@ -36,7 +36,7 @@ struct ahost {
     ahost__link jobs;
     ahost__link requests; /* waits for resources that nobody has published */
     int draining;         /* inside ahost__ready_run */
-    int nesting;          /* of ahost__spawn_now */
+    int nesting;          /* of ahost__run_series */
     int awaiting;         /* the coroutine that just yielded did so to wait */
     int unwaitable;  /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed; /* false in libuv callbacks (rule 4) */

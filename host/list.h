@@ -53,15 +53,4 @@ static inline ahost__link *ahost__list_shift(ahost__link *list) {
     return first;
 }
 
-/* Moves every element of `from` to the end of `to`. */
-static inline void ahost__list_splice(ahost__link *to, ahost__link *from) {
-    if (ahost__list_empty(from))
-        return;
-    from->next->prev = to->prev;
-    to->prev->next = from->next;
-    from->prev->next = to;
-    to->prev = from->prev;
-    ahost__list_init(from);
-}
-
 #endif

@@ -58,6 +58,5 @@ int ahost__resource_ref(lua_State *L);
 /* Adds the methods to the table on the top; the metatable of contexts is at
  * index `metatable`. */
 void ahost__open_resources(lua_State *L, int metatable);
-void ahost__open_making(lua_State *L);
 
 #endif

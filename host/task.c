@@ -146,18 +146,6 @@ ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs) {
     return task;
 }
 
-void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs) {
-    ahost__task *task = create(L, ctx, nargs);
-    ahost *h = task->host;
-    if (h->nesting >= AHOST__NESTING || task->cancelled) {
-        ahost__ready_push(h, task);
-        return;
-    }
-    h->nesting++;
-    ahost__task_resume(h, task, L);
-    h->nesting--;
-}
-
 /* The coroutine ended with an error that task_end did not see: memory ran out,
  * or task_end itself failed. Its value is on the top of the coroutine. */
 static void report_lost_error(ahost__task *task) {

@@ -146,10 +146,6 @@ double ahost__opt_timeout(lua_State *L, int arg);
  * own. Raises when memory is short or the context does not take tasks. */
 ahost__task *ahost__spawn(lua_State *L, ahost__context *ctx, int nargs);
 
-/* Like ahost__spawn, but runs the task up to its first await before returning
- * (rule 3's one exception, for listeners); in its turn when nested deeply. */
-void ahost__spawn_now(lua_State *L, ahost__context *ctx, int nargs);
-
 /* Makes a task whose coroutine runs `body` with `values` values from the top of
  * L, popped, below which it finds ahost__on_raise at index 1. Nobody runs it
  * yet, and it has no context. Raises when memory is short. */
@@ -207,7 +203,8 @@ void ahost__tasks_free(ahost *h);
 
 /* ---- series ------------------------------------------------------------- */
 
-/* How deeply tasks that are started at once may nest. */
+/* How deeply tasks that are started at once may nest (the one exception to rule
+ * 3); beyond that they are queued. */
 enum { AHOST__NESTING = 8 };
 
 /* Calls to be made one after the other, each in a task of its own. */

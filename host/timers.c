@@ -126,7 +126,3 @@ int ahost__timers_open(ahost *h) {
     h->clock.data = h;
     return uv_timer_init(h->loop, &h->clock);
 }
-
-void ahost__timers_close(ahost *h) {
-    uv_close((uv_handle_t *)&h->clock, NULL);
-}

@@ -18,7 +18,6 @@ typedef struct ahost__timer {
 } ahost__timer;
 
 int ahost__timers_open(ahost *h);
-void ahost__timers_close(ahost *h);
 
 /* Arms a timer; `fire` runs on the loop once `seconds` have passed. An armed
  * timer is moved. Seconds are clamped to [0, some 100 years]. */
