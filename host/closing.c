@@ -194,7 +194,7 @@ static void leave_callback(lua_State *L, closing *c, int status) {
     c->late_for = NULL;              /* and has time of its own */
     c->task->floor = c->mask;
     c->task->current = c->outer;
-    if (status != LUA_OK && status != LUA_YIELD)
+    if (!ahost__returned(status))
         keep_error(L, c);
     lua_settop(L, CLOSING);
 }
@@ -401,7 +401,7 @@ static const ahost__wait_type pause_wait = {"memory to close a context",
 static int closed_surely(lua_State *L, int status, lua_KContext unused) {
     ahost__wait *w;
     (void)unused;
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (ahost__returned(status))
         return 0;
     w = ahost__wait_begin(L, &pause_wait, NULL);
     ahost__wait_timeout(w, 0.001);

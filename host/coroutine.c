@@ -53,7 +53,7 @@ static int resume(lua_State *L, lua_State *co, int arguments, int first) {
     status = lua_resume(co, L, arguments, &results);
     if (status == LUA_YIELD && h->awaiting)
         return -2;
-    if (status != LUA_OK && status != LUA_YIELD) {
+    if (!ahost__returned(status)) {
         lua_xmove(co, L, 1);
         return -1;
     }
@@ -102,7 +102,7 @@ static int wrap_again(lua_State *L, int status, lua_KContext floor);
 static int wrap_failed(lua_State *L, lua_State *co) {
     ahost__task *task = ahost__of(L)->current;
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {
+    if (!ahost__returned(status)) {
         status = lua_resetthread(co);
         lua_xmove(co, L, 1);
     }
@@ -140,7 +140,7 @@ static int call_wrapped(lua_State *L) {
 /* Stack: handler, results or error. */
 static int wrapped_ended(lua_State *L, int status, lua_KContext unused) {
     (void)unused;
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (ahost__returned(status))
         return lua_gettop(L) - 1;
     return lua_error(L);
 }

@@ -87,7 +87,7 @@ static int timeout_done(lua_State *L, int status, lua_KContext context) {
     int late = frame->fired && !ahost__frame_interrupted(frame);
     task->floor = frame->floor;
     ahost__frame_leave(frame);
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (ahost__returned(status))
         return lua_gettop(L) - 2;
     if (late && ahost__is_error(L, -1, AHOST__CANCELLED))
         return ahost__fail(L, AHOST__TIMEDOUT, "timeout of %f s",
@@ -119,7 +119,7 @@ int ahost__task_timeout(lua_State *L) {
 static int shield_done(lua_State *L, int status, lua_KContext floor) {
     ahost__task *task = ahost__of(L)->current;
     task->floor = (int32_t)floor;
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (ahost__returned(status))
         return lua_gettop(L) - 1;
     task->rethrows = 1;
     return lua_error(L);

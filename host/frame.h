@@ -45,6 +45,12 @@ int ahost__task_interrupted(const ahost__task *task);
  * the error unwinds, remembers the traceback; returns the error unchanged. */
 int ahost__on_raise(lua_State *L);
 
+/* Whether a protected call came to its end, with a wait in it (its continuation
+ * is given LUA_YIELD then) or without. */
+static inline int ahost__returned(int status) {
+    return status == LUA_OK || status == LUA_YIELD;
+}
+
 /* Replaces pcall, xpcall, coroutine.resume and friends in the globals. */
 void ahost__open_protect(lua_State *L);
 void ahost__open_coroutine(lua_State *L);

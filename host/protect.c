@@ -62,7 +62,7 @@ static lua_KContext floor_now(lua_State *L) {
 /* Stack: handler, true, results or error. */
 static int pcall_done(lua_State *L, int status, lua_KContext floor) {
     restore_floor(L, floor);
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (ahost__returned(status))
         return lua_gettop(L) - 1;
     lua_pushboolean(L, 0);
     lua_insert(L, -2);

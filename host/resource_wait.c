@@ -89,7 +89,7 @@ static void leave(lua_State *L, making *m) {
 static int made(lua_State *L, int status, lua_KContext context) {
     making *m = (making *)context;
     leave(L, m);
-    if (status != LUA_OK && status != LUA_YIELD) {
+    if (!ahost__returned(status)) {
         if (m->task != NULL)
             m->task->rethrows = 1;
         return lua_error(L);

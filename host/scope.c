@@ -45,10 +45,6 @@ static int scope_body(lua_State *L) {
 
 /* ---- the end ------------------------------------------------------------ */
 
-static int is_error_status(int status) {
-    return status != LUA_OK && status != LUA_YIELD;
-}
-
 /* Puts the failure of a task in the place of what the body came to. */
 static void raise_failure(lua_State *L, ahost__frame *frame) {
     ahost__context *ctx = frame->ctx;
@@ -71,7 +67,7 @@ static void return_closed(lua_State *L, ahost__frame *frame) {
 
 /* Decides what the scope comes to, while the context still knows. */
 static void decide(lua_State *L, ahost__frame *frame) {
-    int failed = is_error_status(frame->status);
+    int failed = !ahost__returned(frame->status);
     int interrupted = failed && ahost__is_error(L, -1, AHOST__CANCELLED);
     if (frame->ctx->failed && (!failed || interrupted))
         raise_failure(L, frame);
@@ -82,7 +78,7 @@ static void decide(lua_State *L, ahost__frame *frame) {
 /* Leaves the frame and gives the caller what the scope came to. */
 static int leave(lua_State *L, ahost__frame *frame) {
     ahost__task *task = frame->task;
-    int failed = is_error_status(frame->status);
+    int failed = !ahost__returned(frame->status);
     if (frame->ctx->state == AHOST__CONTEXT_CLOSED)
         ahost__context_drop_side(frame->ctx);
     task->floor = frame->floor;
@@ -105,7 +101,7 @@ static int scope_left(lua_State *L, int status, lua_KContext context) {
     decide(L, frame);
     lua_pushcfunction(L, ahost__context_close_metamethod);
     lua_pushvalue(L, CONTEXT);
-    if (is_error_status(frame->status))
+    if (!ahost__returned(frame->status))
         lua_pushvalue(L, -3);
     else
         lua_pushnil(L);

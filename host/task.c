@@ -63,7 +63,7 @@ void ahost__table_forget(ahost *h, int table, uint32_t id) {
 void ahost__task_end(lua_State *L, int status, int base) {
     ahost__task *task = ahost__of(L)->current;
     task->floor = 0; /* nothing interrupts from here on */
-    if (status == LUA_OK || status == LUA_YIELD) {
+    if (ahost__returned(status)) {
         task->state = AHOST__TASK_DONE;
         ahost__task_keep_results(L, task, base);
         return;
