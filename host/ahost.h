@@ -14,11 +14,11 @@
  *         return status;
  *     }
  *
- * A host belongs to the thread that opened it; only ahost_stop
- * and ahost_signal may be called from elsewhere. The library by itself never
- * exits, prints, or touches process signals, environment, standard streams or
- * global allocators: those are the program's, and its script's if that asks for
- * them (require "ahost.process").
+ * A host belongs to the thread that opened it; only ahost_stop and ahost_signal
+ * may be called from elsewhere. The library by itself never exits, prints, or
+ * touches process signals, environment, standard streams or global allocators:
+ * those are the program's, and its script's if that asks for them (require
+ * "ahost.process").
  */
 #ifndef AHOST_H
 #define AHOST_H
@@ -42,11 +42,10 @@ typedef struct ahost ahost;
 /* Results of the functions below. */
 enum {
     AHOST_OK = 0,
-    AHOST_ERROR = -1, /* the script raised; ahost_errmsg has the traceback */
-    AHOST_NOT_FOUND = -2, /* a file that is not there or not readable */
-    AHOST_SYNTAX = -3,    /* the code does not compile */
-    AHOST_NO_MEMORY = -4,
-    AHOST_MISUSE = -5 /* NULL, or a call at the wrong time */
+    AHOST_NOT_FOUND = -1, /* a file that is not there or not readable */
+    AHOST_SYNTAX = -2,    /* the code does not compile */
+    AHOST_NO_MEMORY = -3,
+    AHOST_MISUSE = -4 /* NULL, or a call at the wrong time */
 };
 
 /* Severity of a log record, as in syslog but growing with importance. */
@@ -125,7 +124,8 @@ AHOST_API void ahost_stop(ahost *host);
  */
 AHOST_API int ahost_signal(ahost *host, int number);
 
-/* What went wrong last, with a traceback where there is one; never NULL. */
+/* Why a script could not be loaded: file, line and message; never NULL. What
+ * fails while it runs is logged, with its traceback. */
 AHOST_API const char *ahost_errmsg(const ahost *host);
 
 /* Frees everything. `host` may be NULL. */
