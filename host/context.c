@@ -215,11 +215,12 @@ int ahost__context_push_side(lua_State *L, ahost__context *ctx, int create) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->host->context_sides);
     if (ctx->slot == 0) {
         lua_createtable(L, 2, 0);
-        lua_pushvalue(L, -1);
-        ctx->slot = (uint32_t)luaL_ref(L, -3);
-    } else {
-        lua_rawgeti(L, -1, ctx->slot);
+        if (ctx->slot == 0) /* else a finalizer has made it meanwhile */
+            ctx->slot = (uint32_t)luaL_ref(L, -2);
+        else
+            lua_pop(L, 1);
     }
+    lua_rawgeti(L, -1, ctx->slot);
     lua_remove(L, -2);
     return 1;
 }
@@ -265,11 +266,20 @@ void ahost__push_context(lua_State *L, ahost__context *ctx) {
     if (!lua_isnil(L, -1))
         return;
     lua_pop(L, 1);
-    new_box(L, ctx);
-    if (ctx->state == AHOST__CONTEXT_CLOSED)
+    if (ctx->state == AHOST__CONTEXT_CLOSED) {
+        new_box(L, ctx);
         return;
-    lua_pushvalue(L, -1);
-    ahost__context_set_field(L, ctx, AHOST__SIDE_BOX);
+    }
+    ahost__context_push_side(L, ctx, 1);
+    new_box(L, ctx);
+    if (lua_rawgeti(L, -2, AHOST__SIDE_BOX) == LUA_TNIL) {
+        lua_pop(L, 1); /* else a finalizer has made it meanwhile */
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, AHOST__SIDE_BOX);
+    } else {
+        lua_remove(L, -2);
+    }
+    lua_remove(L, -2);
 }
 
 ahost__context *ahost__check_context(lua_State *L, int arg) {

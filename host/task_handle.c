@@ -47,6 +47,11 @@ static void push_new(lua_State *L, ahost__task *task, int named) {
     const ahost *h = task->host;
     ahost__task_handle *handle =
         lua_newuserdatauv(L, sizeof(*handle), named ? NAME : RESULTS);
+    if (task->handle != NULL) { /* a finalizer has made it meanwhile */
+        lua_pop(L, 1);
+        ahost__push_task(L, task);
+        return;
+    }
     *handle = (ahost__task_handle){.task = task, .id = task->id};
     lua_rawgeti(L, LUA_REGISTRYINDEX,
                 named ? h->named_task_meta_ref : h->task_meta_ref);

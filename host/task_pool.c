@@ -7,6 +7,7 @@
  */
 #include "task_pool.h"
 
+#include <assert.h>
 #include <lauxlib.h>
 
 #include "host.h"
@@ -68,34 +69,58 @@ static int grow_pool(ahost *h) {
     return 1;
 }
 
-/* Makes the coroutine of a slot, anchored in the table of coroutines. */
-static lua_State *new_coroutine(lua_State *L, uint32_t slot) {
-    lua_State *co;
+/* Puts the coroutine on the top of L into the table of coroutines. */
+static void anchor(lua_State *L, uint32_t slot) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, ahost__of(L)->coroutines);
-    co = lua_newthread(L);
+#ifdef AHOST_CHECKS
+    int held = lua_rawgeti(L, -1, slot);
+    assert(held != LUA_TTHREAD); /* it would be collected while it runs */
+    lua_pop(L, 1);
+#endif
+    lua_pushvalue(L, -2);
     lua_rawseti(L, -2, slot);
     lua_pop(L, 1);
-    return co;
 }
 
-/* The pool has room for every slot, so that giving one back cannot fail. */
-ahost__pool_slot ahost__coroutine_take(lua_State *L) {
+static ahost__pool_slot take_top(ahost *h) {
+    ahost__pool_slot taken = h->pool[--h->pool_size];
+    if (h->pool_idle > h->pool_size)
+        h->pool_idle = h->pool_size;
+    return taken;
+}
+
+static int has_idle(const ahost *h) {
+    return h->pool_size > 0 && h->pool[h->pool_size - 1].co != NULL;
+}
+
+/* A slot for the coroutine on the top of L. The pool has room for every slot,
+ * so that giving one back cannot fail. */
+static ahost__pool_slot new_slot(lua_State *L) {
     ahost *h = ahost__of(L);
-    ahost__pool_slot taken;
+    ahost__pool_slot slot = {lua_tothread(L, -1), h->co_slots + 1};
     if (h->pool_size > 0) {
-        taken = h->pool[h->pool_size - 1];
-        if (taken.co == NULL)
-            taken.co = new_coroutine(L, taken.slot);
-        h->pool_size--;
-        if (h->pool_idle > h->pool_size)
-            h->pool_idle = h->pool_size;
-        return taken;
+        slot.slot = h->pool[h->pool_size - 1].slot;
+        anchor(L, slot.slot);
+        take_top(h);
+        return slot;
     }
     if (h->co_slots == h->pool_capacity && !grow_pool(h))
         luaL_error(L, "not enough memory");
-    taken.slot = h->co_slots + 1;
-    taken.co = new_coroutine(L, taken.slot);
+    anchor(L, slot.slot);
     h->co_slots++;
+    return slot;
+}
+
+/* The coroutine is made first: that may collect garbage, whose finalizers may
+ * take coroutines as well. From then on nothing does. */
+ahost__pool_slot ahost__coroutine_take(lua_State *L) {
+    ahost *h = ahost__of(L);
+    ahost__pool_slot taken;
+    if (has_idle(h))
+        return take_top(h);
+    lua_newthread(L);
+    taken = has_idle(h) ? take_top(h) : new_slot(L);
+    lua_pop(L, 1);
     return taken;
 }
 
