@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
 passed=0
 failed=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -rf "$log" "$log.d"' EXIT
 trap 'exit 130' INT TERM
 
 # count PASSED FAILED STATUS: adds a run to the sum. A failure that the run's
@@ -59,19 +59,39 @@ c_tests() {
     count $(($2 - $1)) "$1" "$status"
 }
 
-# busted PRESET [PATH]: the specs, inside the host of that build. A collection
-# before each step makes some of them a hundred times slower.
+# spec_files PATH: the specs under it, a line each.
+spec_files() {
+    find "$1" -name '*_spec.lua' | sort
+}
+
+# busted PRESET PATH: the specs, inside the host of that build. Each file has a
+# process of its own, as many at a time as there are processors: a collection
+# before each step costs what the whole heap costs. It makes some specs a
+# hundred times slower.
 busted() {
-    preset=$1
-    shift
     limit=30
-    [ "$preset" != gcstress ] || limit=200
-    run timeout -k 10 400 "build/$preset/ahost" test --timeout "$limit" "$@"
-    status=$?
-    # "5 successes / 1 failure / 0 errors / 0 pending : 0.1 seconds"
+    [ "$1" != gcstress ] || limit=200
+    rm -rf "$log.d"
+    mkdir "$log.d"
+    spec_files "$2" | xargs -P "$(nproc)" -I '{}' sh -c '
+        out=$3.d/$(echo "$4" | tr / .)
+        timeout -k 10 400 "build/$1/ahost" test --timeout "$2" "$4" >"$out" 2>&1
+        echo "$?" >"$out.status"' busted "$1" "$limit" "$log" '{}'
+    for file in $(spec_files "$2"); do
+        out=$log.d/$(echo "$file" | tr / .)
+        echo "-- $file"
+        cat "$out"
+        count_busted "$out" "$(cat "$out.status")"
+    done
+}
+
+# count_busted LOG STATUS: adds what one run of busted printed:
+# "5 successes / 1 failure / 0 errors / 0 pending : 0.1 seconds"
+count_busted() {
+    status=$2
     set -- $(sed -n "s/$(printf '\033')\[[0-9;]*m//g
         s|^\([0-9]*\) success.* / \([0-9]*\) failure.* / \([0-9]*\) error.*|\1 \2 \3|p" \
-        "$log" | tail -n 1)
+        "$1" | tail -n 1)
     if [ $# -ne 3 ] || [ $(($1 + $2 + $3)) -eq 0 ]; then
         echo "no tests were run"
         count 0 1 "$status"
@@ -81,7 +101,7 @@ busted() {
 }
 
 suites() {
-    build "$1" && c_tests "$1" && busted "$1"
+    build "$1" && c_tests "$1" && busted "$1" spec
 }
 
 stage() {
