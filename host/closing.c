@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 
 #include "host.h"
+#include "resource.h"
 
 typedef struct closing {
     ahost__context *target;   /* the context to close */
@@ -37,6 +38,8 @@ void ahost__context_end(ahost__context *ctx) {
         ahost__disown(owned);
         owned->type->close(owned);
     }
+    if (ctx->kind == AHOST__CONTEXT_COMPONENT)
+        ahost__resource_withdraw(ctx);
     ctx->state = AHOST__CONTEXT_CLOSED;
     ctx->closer = NULL;
     ahost__job_drop(&ctx->close_job);

@@ -153,12 +153,19 @@ void ahost__context_cancel_tasks(const ahost__context *ctx) {
         ahost__task_cancel(ahost__container_of(link, ahost__task, link));
 }
 
-/* The first failure of a scope, which its owner raises. */
+/* The first failure of a scope, which its owner raises, or of a component. */
 static void keep_failure(lua_State *L, ahost__context *ctx, ahost__task *task) {
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     ahost__context_set_field(L, ctx, AHOST__SIDE_TRACEBACK);
     ahost__context_set_field(L, ctx, AHOST__SIDE_FAILURE);
     ctx->failed = AHOST__FAILURE_KEPT;
+}
+
+/* The failure of a component ends its tasks; whoever supervises it closes its
+ * context. */
+static void fail_component(ahost__context *ctx) {
+    ahost__context_cancel_tasks(ctx);
+    ahost__settle_all(&ctx->waiters, 0);
 }
 
 typedef enum verdict { OWNED, LOGGED, LATE, FATAL } verdict;
@@ -176,6 +183,10 @@ static verdict spread_failure(ahost__context **ctx) {
         if (here->scope != NULL) {
             ahost__context_cancel_tasks(here);
             ahost__frame_fire(here->scope);
+            return OWNED;
+        }
+        if (here->kind != AHOST__CONTEXT_PLAIN) {
+            fail_component(here);
             return OWNED;
         }
         if (here->parent == NULL) {
@@ -385,7 +396,8 @@ static int push_special(lua_State *L, ahost__context *ctx, const char *name) {
             ahost__push_context(L, ctx->parent);
         return 1;
     }
-    return strcmp(name, "published") == 0 && ahost__push_published(L, ctx);
+    return strcmp(name, "published") == 0 &&
+           ahost__push_published(L, ahost__resource_home(ctx));
 }
 
 /* Upvalue: the methods. */

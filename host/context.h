@@ -16,6 +16,7 @@ typedef struct ahost__owned_type {
     int keeps_running; /* true for what keeps a script alive: listeners... */
     /* The context ends: release the thing. Must not wait or use Lua. */
     void (*close)(ahost__owned *owned);
+    int acts; /* true for what calls the context's code later: timers */
 } ahost__owned_type;
 
 /* Something that a context closes when it ends; embedded in the thing. */
@@ -36,6 +37,13 @@ typedef enum ahost__on_error {
     AHOST__ON_ERROR_LOG,  /* a failure is logged and ends only its task */
     AHOST__ON_ERROR_PEER  /* the same; the world's errors at level debug */
 } ahost__on_error;
+
+/* What a context is to the application that it belongs to. */
+typedef enum ahost__context_kind {
+    AHOST__CONTEXT_PLAIN,
+    AHOST__CONTEXT_COMPONENT, /* its publications appear in its parent */
+    AHOST__CONTEXT_ISOLATED   /* a component's that keeps them to itself */
+} ahost__context_kind;
 
 /* Who wants to know that a child of a context has ended; embedded. */
 typedef struct ahost__child_watch {
@@ -64,6 +72,7 @@ struct ahost__context {
     uint8_t failed;    /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
     uint8_t has_callbacks, has_attributes, has_resources;
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
+    uint8_t kind;         /* ahost__context_kind */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */
@@ -145,7 +154,11 @@ enum {
     AHOST__SIDE_ENTRIES,    /* resources: key -> description */
     AHOST__SIDE_MADE,       /* description of a lazy resource -> value */
     AHOST__SIDE_MAKING,     /* the same -> who is at making it */
-    AHOST__SIDE_SIGNAL      /* ctx.published */
+    AHOST__SIDE_SIGNAL,     /* ctx.published */
+    AHOST__SIDE_PATH,       /* of a component: its path */
+    AHOST__SIDE_NAME,       /* the name of what it publishes as "default" */
+    AHOST__SIDE_PUBLISHED,  /* array of what it has published in its home */
+    AHOST__SIDE_HELD        /* set of the keys that it has looked up */
 };
 
 /* Lets go of the Lua side; what it held is collected in time. */

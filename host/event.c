@@ -42,7 +42,8 @@ static int finish_wait(lua_State *L, ahost__wait *w) {
     return 1;
 }
 
-static const ahost__wait_type event_waiting = {"event:wait", finish_wait, NULL};
+static const ahost__wait_type event_waiting = {"event:wait", finish_wait, NULL,
+                                               1};
 
 /* event:wait([timeout]) -> true | nil, err */
 static int event_wait(lua_State *L) {

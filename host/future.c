@@ -92,7 +92,7 @@ static int finish_wait(lua_State *L, ahost__wait *w) {
 }
 
 static const ahost__wait_type future_waiting = {"future:wait", finish_wait,
-                                                NULL};
+                                                NULL, 1};
 
 /* future:wait([timeout]) -> ... | nil, err */
 static int future_wait(lua_State *L) {

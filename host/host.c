@@ -80,12 +80,12 @@ static void report_stuck(lua_State *L, ahost__job *job) {
 static void on_stop_request(uv_async_t *async) {
     ahost *h = async->data;
     int requests = __atomic_load_n(&h->stop_requests, __ATOMIC_SEQ_CST);
-    if (ahost__take_passed_signals(h) || requests > h->stop_count) {
-        if (h->finishing)
+    if (ahost__take_passed_signals(h) || requests > h->stops_seen) {
+        if (h->finishing || h->stop_count > 0)
             ahost__job_post(h, &h->report_job);
-        ahost__finish(h);
+        ahost__request_stop(h);
     }
-    h->stop_count = requests;
+    h->stops_seen = requests;
     ahost__ready_run(h);
 }
 
@@ -157,6 +157,7 @@ static void init_lists(ahost *h) {
     h->ready_last = &h->ready_first;
     ahost__list_init(&h->jobs);
     ahost__list_init(&h->requests);
+    ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);

@@ -20,6 +20,9 @@
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
 
+typedef struct ahost__start_watch ahost__start_watch;
+typedef struct ahost__stops ahost__stops;
+
 typedef struct ahost__pool_slot {
     lua_State *co;
     uint32_t slot;
@@ -35,9 +38,10 @@ struct ahost {
     ahost__task *current; /* the running task; NULL outside tasks */
     ahost__link jobs;
     ahost__link requests; /* waits for resources that nobody has published */
-    int draining;         /* inside ahost__ready_run */
-    int nesting;          /* of ahost__run_series */
-    int awaiting;         /* the coroutine that just yielded did so to wait */
+    ahost__link start_watches;
+    int draining;    /* inside ahost__ready_run */
+    int nesting;     /* of ahost__run_series */
+    int awaiting;    /* the coroutine that just yielded did so to wait */
     int unwaitable;  /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed; /* false in libuv callbacks (rule 4) */
     uv_idle_t more;  /* active while ready tasks wait for the next turn */
@@ -77,8 +81,10 @@ struct ahost {
     int task_handles, task_sides, coroutines, context_sides;
 
     uv_async_t stop_request;
-    int stop_count;    /* requests seen */
-    int stop_requests; /* made so far; atomic */
+    int stop_requests;   /* of the program so far; atomic */
+    int stops_seen;      /* of those */
+    int stop_count;      /* requests of any kind */
+    ahost__stops *stops; /* of the application that takes them, or NULL */
     ahost__job report_job, stuck_job;
 
     /* process signals by their bits: those that the program passes on, those
@@ -115,6 +121,17 @@ void ahost__check_finished(ahost *h);
 
 /* The root context is closed: ahost_run may end. */
 void ahost__finished(ahost *h);
+
+/* Somebody wants the host to end: the application is told, if there is one. */
+void ahost__request_stop(ahost *h);
+
+/* The ready queue has run dry: tells those who watch the start of an
+ * application when it is stuck. */
+void ahost__check_starting(ahost *h);
+
+/* Pushes "file:line" of the innermost Lua function of a coroutine (NULL: of
+ * none), or "". */
+const char *ahost__push_place(lua_State *L, lua_State *co);
 
 /* Logs the task's name, what it waits for and where in its code, after "task
  * NAME" and the text. */

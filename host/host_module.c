@@ -16,7 +16,7 @@ static int host_stop(lua_State *L) {
                   "an exit status is from 0 to 127");
     if (status > h->exit_status || lua_toboolean(L, 2))
         h->exit_status = (int)status;
-    ahost__finish(h);
+    ahost__request_stop(h);
     return 0;
 }
 

@@ -38,14 +38,12 @@ void ahost__log(ahost *h, int level, const char *logger, const char *format,
     va_end(arguments);
 }
 
-/* Pushes "file:line" of the innermost Lua function of a coroutine, or "". */
-static const char *push_place(lua_State *L, lua_State *co) {
+const char *ahost__push_place(lua_State *L, lua_State *co) {
     lua_Debug ar;
     for (int level = 0; co != NULL && lua_getstack(co, level, &ar); level++) {
         lua_getinfo(co, "Sl", &ar);
         if (ar.currentline > 0)
-            return lua_pushfstring(L, " at %s:%d", ar.short_src,
-                                   ar.currentline);
+            return lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
     }
     return lua_pushliteral(L, "");
 }
@@ -54,8 +52,9 @@ void ahost__log_waiting(lua_State *L, int level, ahost__task *task,
                         const char *text) {
     const ahost__wait *w = &task->wait;
     const char *name = ahost__task_push_name(L, task);
-    const char *place = push_place(L, w->type != NULL ? w->L : NULL);
-    ahost__log(ahost__of(L), level, "ahost.task", "%s %s: %s%s", name, text,
-               w->type != NULL ? w->type->what : "not waiting", place);
+    const char *place = ahost__push_place(L, w->type != NULL ? w->L : NULL);
+    ahost__log(ahost__of(L), level, "ahost.task", "%s %s: %s%s%s", name, text,
+               w->type != NULL ? w->type->what : "not waiting",
+               *place != '\0' ? " at " : "", place);
     lua_pop(L, 2);
 }

@@ -72,7 +72,7 @@ static int finish_get(lua_State *L, ahost__wait *w) {
     return 1; /* the value that a putter has left here */
 }
 
-static const ahost__wait_type get_wait = {"queue:get", finish_get, NULL};
+static const ahost__wait_type get_wait = {"queue:get", finish_get, NULL, 1};
 
 /* Stack: queue[, timeout] */
 static int get(lua_State *L, ahost__wait *w) {
@@ -161,7 +161,7 @@ static int finish_put(lua_State *L, ahost__wait *w) {
     return 1;
 }
 
-static const ahost__wait_type put_wait = {"queue:put", finish_put, NULL};
+static const ahost__wait_type put_wait = {"queue:put", finish_put, NULL, 1};
 
 /* Stack: queue, value, timeout */
 static int put(lua_State *L, ahost__wait *w) {

@@ -145,6 +145,8 @@ void ahost__ready_run(ahost *h) {
         else if (uv_hrtime() > end)
             break;
     }
+    if (h->ready_first == NULL && !ahost__list_empty(&h->start_watches))
+        ahost__check_starting(h);
     h->draining = h->lua_allowed = 0;
     ahost__check_finished(h);
     keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs));

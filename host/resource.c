@@ -123,7 +123,7 @@ int ahost__raise_not_found(lua_State *L) {
 
 /* ctx:get(key) -> value | nil; upvalue: the metatable of contexts */
 static int resource_get(lua_State *L) {
-    ahost__context **box = lua_touserdata(L, 1), *ctx;
+    ahost__context **box = lua_touserdata(L, 1), *ctx, *owner;
     lua_settop(L, AHOST__AT_KEY);
     if (box == NULL || lua_type(L, AHOST__AT_KEY) != LUA_TSTRING ||
         !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) ||
@@ -131,14 +131,25 @@ static int resource_get(lua_State *L) {
         ctx = ahost__check_lookup(L, "get"); /* raises */
     else
         ctx = *box;
-    return resolve_found(L, ahost__find_resource(L, ctx));
+    owner = ahost__find_resource(L, ctx);
+    if (owner != NULL && owner != ctx)
+        ahost__resource_hold(L, ctx, owner);
+    return resolve_found(L, owner);
+}
+
+int ahost__resolve_held(lua_State *L) {
+    ahost__context *ctx = ahost__check_context(L, AHOST__AT_CONTEXT);
+    ahost__context *owner = ahost__find_resource(L, ctx);
+    if (owner != NULL)
+        ahost__resource_hold(L, ctx, owner);
+    return resolve_found(L, owner);
 }
 
 /* ctx:require(key) -> value */
 static int resource_require(lua_State *L) {
     lua_settop(L, AHOST__AT_KEY);
     ahost__check_lookup(L, "require");
-    return ahost__resolve(L) || ahost__raise_not_found(L);
+    return ahost__resolve_held(L) || ahost__raise_not_found(L);
 }
 
 /* ---- references --------------------------------------------------------- */

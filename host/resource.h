@@ -11,6 +11,11 @@
  * userdata it cannot be mistaken for a value. */
 extern const char ahost__lazy;
 
+/* Fields of the description of a component's resource, which it is withdrawn
+ * by: its keys, each also a field whose value is its longer spelling, if there
+ * is one; and its attribute. */
+enum { AHOST__ENTRY_KEYS = 1, AHOST__ENTRY_ATTRIBUTE };
+
 /* Places on the stack of whatever looks for a resource. */
 enum { AHOST__AT_CONTEXT = 1, AHOST__AT_KEY };
 
@@ -32,11 +37,31 @@ ahost__context *ahost__find_resource(lua_State *L, ahost__context *ctx);
  * pushed when there is no such resource. */
 int ahost__resolve(lua_State *L);
 
+/* The same, and the component that asks holds the value. */
+int ahost__resolve_held(lua_State *L);
+
 /* The factory's turn: `owner` has published the lazy resource. -> value */
 int ahost__make_resource(lua_State *L, ahost__context *owner);
 
+/* Where what is published in the context appears: a component's resources are
+ * there for the whole application. */
+static inline ahost__context *ahost__resource_home(ahost__context *ctx) {
+    return ctx->kind == AHOST__CONTEXT_COMPONENT ? ctx->parent : ctx;
+}
+
+/* Takes what a component has published out of its home; allocates nothing. */
+void ahost__resource_withdraw(ahost__context *ctx);
+
+/* The value of the key at AHOST__AT_KEY, which `owner` has, is taken through
+ * `ctx`: the component that this belongs to holds it from now on. */
+void ahost__resource_hold(lua_State *L, ahost__context *ctx,
+                          const ahost__context *owner);
+
 /* Raises NOTFOUND for the key at AHOST__AT_KEY. */
 int ahost__raise_not_found(lua_State *L);
+
+/* The key that is waited for, or NULL when the wait is for something else. */
+const char *ahost__requested_key(const ahost__wait *w);
 
 /* Wakes those who wait for the short key in the context or below it. */
 void ahost__wake_requests(ahost__context *ctx, const char *key);
@@ -47,6 +72,11 @@ int ahost__resource_attribute(lua_State *L);
 
 /* Pushes the signal ctx.published, making it when needed; returns 1. */
 int ahost__push_published(lua_State *L, ahost__context *ctx);
+
+/* The keys, in their short form, that a component has published, and those that
+ * it has looked up: -> array. `ctx` is at index 1. */
+int ahost__resource_published(lua_State *L);
+int ahost__resource_held(lua_State *L);
 
 /* ctx:publish, publish_lazy, resources; ctx:request; ctx:ref */
 int ahost__resource_publish(lua_State *L);

@@ -12,7 +12,7 @@
 #include "signals.h"
 
 /* Places on the stack of a publication. */
-enum { CONTEXT = 1, KEY, VALUE, OPTIONS, ENTRY, KEYS, ENTRIES, VALUES };
+enum { CONTEXT = 1, KEY, VALUE, OPTIONS, ENTRY, KEYS, NAME, ENTRIES, VALUES };
 
 /* ---- arguments ---------------------------------------------------------- */
 
@@ -39,11 +39,21 @@ static void append(lua_State *L, int index) {
     lua_rawseti(L, index, (lua_Integer)lua_rawlen(L, index) + 1);
 }
 
+/* Gives a key on the top that names no name the one that the component's
+ * resources have instead of "default". */
+static void rename_default(lua_State *L) {
+    if (lua_isnil(L, NAME) || strchr(lua_tostring(L, -1), '/') != NULL)
+        return;
+    lua_pushfstring(L, "%s/%s", lua_tostring(L, -1), lua_tostring(L, NAME));
+    lua_replace(L, -2);
+}
+
 /* Pops a key and adds it to the keys and its type to the types, unless it is
  * there already. Stack: ..., types, key. */
 static void add_key(lua_State *L) {
     int top = lua_gettop(L);
     ahost__push_key(L, top);
+    rename_default(L);
     lua_pushvalue(L, -1);
     if (lua_rawget(L, KEYS) == LUA_TNIL) {
         push_type(L, top + 1);
@@ -79,10 +89,11 @@ static void add_types(lua_State *L) {
     lua_remove(L, -2);
 }
 
-/* Fills ENTRY and KEYS. */
-static void describe(lua_State *L, int lazy) {
+/* Fills ENTRY, KEYS and NAME. */
+static void describe(lua_State *L, ahost__context *ctx, int lazy) {
     lua_newtable(L);
     lua_newtable(L);
+    ahost__context_push_field(L, ctx, AHOST__SIDE_NAME);
     lua_newtable(L);
     lua_pushvalue(L, KEY);
     add_key(L);
@@ -104,9 +115,18 @@ static void describe(lua_State *L, int lazy) {
 
 /* ---- conflicts ---------------------------------------------------------- */
 
-static int raise_conflict(lua_State *L, const char *what, const char *name) {
+/* `entry` is the index of the description that is in the way, or 0. */
+static int raise_conflict(lua_State *L, const char *what, const char *name,
+                          int entry) {
+    const char *path = NULL;
+    if (entry != 0) {
+        lua_getfield(L, entry, "component");
+        path = lua_tostring(L, -1);
+    }
     ahost__fail_text(L, ahost__code_name(AHOST__CONFLICT), NULL,
-                     "this context already has %s '%s'", what, name);
+                     "this context already has %s '%s'%s%s", what, name,
+                     path != NULL ? ", of component " : "",
+                     path != NULL ? path : "");
     lua_rawgeti(L, KEYS, 1);
     lua_setfield(L, -2, "key");
     return lua_error(L);
@@ -118,7 +138,7 @@ static void check_keys(lua_State *L) {
         lua_rawgeti(L, KEYS, i);
         lua_pushvalue(L, -1);
         if (lua_rawget(L, ENTRIES) != LUA_TNIL)
-            raise_conflict(L, "a resource", lua_tostring(L, -2));
+            raise_conflict(L, "a resource", lua_tostring(L, -2), lua_gettop(L));
         lua_pop(L, 2);
     }
 }
@@ -130,7 +150,7 @@ static void check_attribute(lua_State *L, ahost__context *ctx) {
     luaL_argexpected(L, lua_type(L, -1) == LUA_TSTRING, OPTIONS,
                      "string as attr");
     if (ahost__context_has_attribute(L, ctx, lua_gettop(L)))
-        raise_conflict(L, "an attribute", lua_tostring(L, -1));
+        raise_conflict(L, "an attribute", lua_tostring(L, -1), 0);
 }
 
 /* ---- registering -------------------------------------------------------- */
@@ -164,8 +184,11 @@ static void register_key(lua_State *L, int lazy) {
     lua_rawset(L, VALUES);
     if (strchr(lua_tostring(L, -1), '/') == NULL) {
         lua_pushfstring(L, "%s/default", lua_tostring(L, -1));
+        lua_pushvalue(L, -1);
         push_value(L, lazy);
         lua_rawset(L, VALUES);
+        lua_rawset(L, KEYS); /* KEYS[short] = long */
+        return;
     }
     lua_pop(L, 1);
 }
@@ -238,21 +261,42 @@ static void announce(lua_State *L, ahost__context *ctx) {
     ahost__signal_emit(L, -2);
 }
 
+/* Makes the publication, whose attribute is on the top, one of the component's,
+ * to be withdrawn with it. */
+static void own_publication(lua_State *L, ahost__context *ctx) {
+    int attribute = lua_gettop(L);
+    ahost__context_push_field(L, ctx, AHOST__SIDE_PATH);
+    lua_setfield(L, ENTRY, "component");
+    lua_pushvalue(L, CONTEXT);
+    lua_setfield(L, ENTRY, "owner");
+    lua_pushvalue(L, KEYS);
+    lua_rawseti(L, ENTRY, AHOST__ENTRY_KEYS);
+    lua_pushvalue(L, attribute);
+    lua_rawseti(L, ENTRY, AHOST__ENTRY_ATTRIBUTE);
+    push_table(L, ctx, AHOST__SIDE_PUBLISHED);
+    lua_pushvalue(L, ENTRY);
+    append(L, attribute + 1);
+    lua_settop(L, attribute);
+}
+
 static int publish(lua_State *L, ahost__context *ctx, int lazy) {
+    ahost__context *home = ahost__resource_home(ctx);
     if (!lua_isnoneornil(L, OPTIONS))
         luaL_checktype(L, OPTIONS, LUA_TTABLE);
     lua_settop(L, OPTIONS);
-    describe(L, lazy);
-    push_table(L, ctx, AHOST__SIDE_ENTRIES);
+    describe(L, ctx, lazy);
+    push_table(L, home, AHOST__SIDE_ENTRIES);
     check_keys(L);
-    push_table(L, ctx, AHOST__SIDE_VALUES);
-    check_attribute(L, ctx);
-    set_attribute(L, ctx, lazy);
+    push_table(L, home, AHOST__SIDE_VALUES);
+    check_attribute(L, home);
+    if (home != ctx)
+        own_publication(L, ctx);
+    set_attribute(L, home, lazy);
     for (lua_Integer i = 1; lua_rawgeti(L, KEYS, i) != LUA_TNIL; i++)
         register_key(L, lazy);
-    ctx->has_resources = 1;
-    wake(L, ctx);
-    announce(L, ctx);
+    home->has_resources = 1;
+    wake(L, home);
+    announce(L, home);
     return 0;
 }
 
@@ -306,7 +350,12 @@ static void push_copy(lua_State *L, int entry, ahost__context *ctx) {
     lua_pop(L, 1);
     lua_setfield(L, -3, "types");
     lua_pop(L, 1);
-    ahost__push_context(L, ctx);
+    lua_getfield(L, entry, "component");
+    lua_setfield(L, -2, "component");
+    if (lua_getfield(L, entry, "owner") == LUA_TNIL) {
+        lua_pop(L, 1);
+        ahost__push_context(L, ctx);
+    }
     lua_setfield(L, -2, "owner");
 }
 

@@ -26,7 +26,7 @@ enum { ENTRY = 3, MAKING, HANDLER };
 static int finish_made(lua_State *L, ahost__wait *w);
 
 static const ahost__wait_type made_wait = {"a resource's factory", finish_made,
-                                           NULL};
+                                           NULL, 1};
 
 /* Another task has made it, or failed to: then it is this one's turn. */
 static int finish_made(lua_State *L, ahost__wait *w) {
@@ -57,12 +57,22 @@ static int push_of_entry(lua_State *L, ahost__context *ctx, int field) {
     return lua_type(L, -1);
 }
 
+/* Pushes a table whose keys, descriptions, go when their resource is withdrawn.
+ */
+static void push_weak_table(lua_State *L) {
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+}
+
 /* Pops a value into field[description] of the Lua side. */
 static void set_of_entry(lua_State *L, ahost__context *ctx, int field) {
     ahost__context_push_field(L, ctx, field);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        lua_newtable(L);
+        push_weak_table(L);
         lua_pushvalue(L, -1);
         ahost__context_set_field(L, ctx, field);
     }
@@ -190,7 +200,11 @@ static void cancel_request(ahost__wait *w) {
 }
 
 static const ahost__wait_type request_wait = {"a resource", finish_request,
-                                              cancel_request};
+                                              cancel_request, 1};
+
+const char *ahost__requested_key(const ahost__wait *w) {
+    return w->type == &request_wait ? ((const request *)w->op)->key : NULL;
+}
 
 static int await_publication(lua_State *L, request *r) {
     ahost__wait *w = ahost__wait_begin(L, &request_wait, r);
@@ -217,7 +231,7 @@ static int finish_request(lua_State *L, ahost__wait *w) {
     }
     if (r->ctx->state == AHOST__CONTEXT_CLOSED)
         return ahost__fail(L, AHOST__CLOSED, "request %s", r->key);
-    results = ahost__resolve(L);
+    results = ahost__resolve_held(L);
     return results != 0 ? results : await_publication(L, r);
 }
 
@@ -228,7 +242,7 @@ int ahost__resource_request(lua_State *L) {
     request *r;
     int results;
     lua_settop(L, AHOST__AT_KEY);
-    results = ahost__resolve(L);
+    results = ahost__resolve_held(L);
     if (results != 0)
         return results;
     ahost__push_key(L, AHOST__AT_KEY);

@@ -13,7 +13,7 @@ enum { HANDLER = 1, CONTEXT };
 static int finish_tasks(lua_State *L, ahost__wait *w);
 
 static const ahost__wait_type tasks_wait = {"the tasks of a scope",
-                                            finish_tasks, NULL};
+                                            finish_tasks, NULL, 1};
 
 /* Waits until the tasks spawned in the scope have ended, and returns what is
  * on the stack. */

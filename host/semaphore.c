@@ -83,7 +83,8 @@ static int finish_acquire(lua_State *L, ahost__wait *w) {
     return keep(L, w->op);
 }
 
-static const ahost__wait_type acquire_wait = {"acquire", finish_acquire, NULL};
+static const ahost__wait_type acquire_wait = {"acquire", finish_acquire, NULL,
+                                              1};
 
 /* Stack: semaphore, timeout, new permit */
 static int acquire(lua_State *L, semaphore *s, double timeout) {

@@ -38,6 +38,7 @@ typedef struct ahost__wait_type {
     /* The wait ends without the operation: forget it. NULL when leaving the
      * list of waiters, which is done already, is enough. */
     void (*cancel)(ahost__wait *w);
+    int inner; /* it ends only by what other tasks of the host do */
 } ahost__wait_type;
 
 struct ahost__wait {

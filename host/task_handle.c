@@ -202,7 +202,7 @@ static int finish_join(lua_State *L, ahost__wait *w) {
     return push_outcome(L);
 }
 
-static const ahost__wait_type join_wait = {"join", finish_join, NULL};
+static const ahost__wait_type join_wait = {"join", finish_join, NULL, 1};
 
 /* task:join([timeout]) -> ... | nil, err */
 int ahost__task_join(lua_State *L) {

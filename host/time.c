@@ -170,7 +170,7 @@ static void close_owned(ahost__owned *owned) {
     ahost__job_post(t->ctx->host, &t->job);
 }
 
-static const ahost__owned_type owned_timer = {"timer", 1, close_owned};
+static const ahost__owned_type owned_timer = {"timer", 1, close_owned, 1};
 
 static double check_seconds(lua_State *L, const timer *t) {
     double seconds = luaL_checknumber(L, 2);

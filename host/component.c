@@ -1,0 +1,136 @@
+/*
+ * component.c - ahost.component.core: contexts of applications and components.
+ *
+ * The context of a component is a child of its application's, or of that of an
+ * isolated component. What fails in it does not end what is around it: it ends
+ * the component's tasks, and whoever supervises the component is told.
+ */
+#include "component.h"
+
+#include <lauxlib.h>
+
+#include "host.h"
+#include "modules.h"
+#include "resource.h"
+
+/* core.application(parent) -> ctx whose tasks, and all those below, are
+ * cancelled together when it is closed, before anything is torn down. */
+static int new_application(lua_State *L) {
+    ahost__context *parent = ahost__check_context(L, 1);
+    ahost__push_child_context(L, parent, AHOST__ON_ERROR_FAIL);
+    ahost__check_context(L, -1)->cancels_tree = 1;
+    return 1;
+}
+
+/* core.context(parent, path, name or nil, isolated) -> ctx. `name` is that of
+ * the resources which the component publishes as "default". */
+static int new_context(lua_State *L) {
+    ahost__context *parent = ahost__check_context(L, 1), *ctx;
+    luaL_checkstring(L, 2);
+    luaL_optstring(L, 3, NULL);
+    lua_settop(L, 4);
+    ahost__push_child_context(L, parent, AHOST__ON_ERROR_FAIL);
+    ctx = ahost__check_context(L, -1);
+    lua_pushvalue(L, 2);
+    ahost__context_set_field(L, ctx, AHOST__SIDE_PATH);
+    lua_pushvalue(L, 3);
+    ahost__context_set_field(L, ctx, AHOST__SIDE_NAME);
+    ctx->kind = lua_toboolean(L, 4) ? AHOST__CONTEXT_ISOLATED
+                                    : AHOST__CONTEXT_COMPONENT;
+    return 1;
+}
+
+/* core.place(ctx [, before]): contexts are closed newest first; makes this one
+ * the newest of its parent's, or the next older one of `before`. */
+static int place(lua_State *L) {
+    ahost__context *ctx = ahost__check_context(L, 1);
+    ahost__context *before =
+        lua_isnoneornil(L, 2) ? NULL : ahost__check_context(L, 2);
+    if (!ahost__linked(&ctx->link) || ctx == before)
+        return 0; /* closed meanwhile */
+    if (before != NULL && before->parent != ctx->parent)
+        return luaL_error(L, "these contexts have not the same parent");
+    ahost__list_remove(&ctx->link);
+    ahost__list_append(before != NULL && ahost__linked(&before->link)
+                           ? &before->link
+                           : &ctx->parent->children,
+                       &ctx->link);
+    return 0;
+}
+
+/* ---- the end of a component --------------------------------------------- */
+
+static int await_end(lua_State *L, ahost__context *ctx);
+
+static int finish_end(lua_State *L, ahost__wait *w) {
+    return await_end(L, w->op);
+}
+
+static const ahost__wait_type end_wait = {"the end of a component", finish_end,
+                                          NULL};
+
+/* -> "failed", err, traceback | "closed" */
+static int await_end(lua_State *L, ahost__context *ctx) {
+    ahost__wait *w;
+    if (ctx->failed && ctx->state != AHOST__CONTEXT_CLOSED) {
+        lua_pushliteral(L, "failed");
+        ahost__context_push_field(L, ctx, AHOST__SIDE_FAILURE);
+        ahost__context_push_field(L, ctx, AHOST__SIDE_TRACEBACK);
+        return 3;
+    }
+    if (ctx->state == AHOST__CONTEXT_CLOSED) {
+        lua_pushliteral(L, "closed");
+        return 1;
+    }
+    w = ahost__wait_begin(L, &end_wait, ctx);
+    ahost__list_append(&ctx->waiters, &w->link);
+    return ahost__await(L, w);
+}
+
+/* core.wait(ctx): waits until the component has failed or is closed; it is to
+ * be closed by the caller then. The error is nil when memory was too short to
+ * keep it. */
+static int wait_end(lua_State *L) {
+    return await_end(L, ahost__check_context(L, 1));
+}
+
+/* core.failure(ctx) -> failed, err, traceback: without waiting */
+static int failure(lua_State *L) {
+    ahost__context *ctx = ahost__check_context(L, 1);
+    lua_pushboolean(L, ctx->failed);
+    ahost__context_push_field(L, ctx, AHOST__SIDE_FAILURE);
+    ahost__context_push_field(L, ctx, AHOST__SIDE_TRACEBACK);
+    return 3;
+}
+
+/* ---- limits ------------------------------------------------------------- */
+
+/* core.stop_timeout([seconds]) -> seconds that tasks and teardown callbacks
+ * have to end */
+static int stop_timeout(lua_State *L) {
+    ahost *h = ahost__of(L);
+    if (!lua_isnoneornil(L, 1))
+        h->stop_timeout = luaL_checknumber(L, 1);
+    lua_pushnumber(L, h->stop_timeout);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"application", new_application},
+                                     {"context", new_context},
+                                     {"place", place},
+                                     {"wait", wait_end},
+                                     {"failure", failure},
+                                     {"published", ahost__resource_published},
+                                     {"held", ahost__resource_held},
+                                     {"watch", ahost__component_watch},
+                                     {"waiting", ahost__component_waiting},
+                                     {"stops", ahost__component_stops},
+                                     {"stop_timeout", stop_timeout},
+                                     {NULL, NULL}};
+
+int ahost__open_component(lua_State *L) {
+    ahost__open_starting(L);
+    ahost__open_stopping(L);
+    luaL_newlib(L, functions);
+    return 1;
+}
