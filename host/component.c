@@ -40,21 +40,35 @@ static int new_context(lua_State *L) {
     return 1;
 }
 
-/* core.place(ctx [, before]): contexts are closed newest first; makes this one
- * the newest of its parent's, or the next older one of `before`. */
+/* The oldest of the contexts in the array at index 2 that are children of
+ * `parent`, or the end of its children. */
+static ahost__link *oldest(lua_State *L, ahost__context *parent) {
+    ahost__link *link;
+    for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+        ahost__check_context(L, -1)->marked = 1;
+        lua_pop(L, 1);
+    }
+    for (link = parent->children.next; link != &parent->children;
+         link = link->next)
+        if (ahost__container_of(link, ahost__context, link)->marked)
+            break;
+    for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+        ahost__check_context(L, -1)->marked = 0;
+        lua_pop(L, 1);
+    }
+    return link;
+}
+
+/* core.place(ctx, others): contexts are closed newest first. Makes this one
+ * older than the others of its parent's that are in the array, but newer than
+ * all the rest that are older than those; without others, the newest. */
 static int place(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
-    ahost__context *before =
-        lua_isnoneornil(L, 2) ? NULL : ahost__check_context(L, 2);
-    if (!ahost__linked(&ctx->link) || ctx == before)
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (!ahost__linked(&ctx->link))
         return 0; /* closed meanwhile */
-    if (before != NULL && before->parent != ctx->parent)
-        return luaL_error(L, "these contexts have not the same parent");
     ahost__list_remove(&ctx->link);
-    ahost__list_append(before != NULL && ahost__linked(&before->link)
-                           ? &before->link
-                           : &ctx->parent->children,
-                       &ctx->link);
+    ahost__list_append(oldest(L, ctx->parent), &ctx->link);
     return 0;
 }
 

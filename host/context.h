@@ -73,6 +73,7 @@ struct ahost__context {
     uint8_t has_callbacks, has_attributes, has_resources;
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
     uint8_t kind;         /* ahost__context_kind */
+    uint8_t marked;       /* one of those that are looked for */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */

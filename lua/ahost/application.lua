@@ -1,0 +1,260 @@
+-- ahost.application: the life of an application, from its configuration to its exit
+-- status.
+--
+--     app.init; components prepare and start; app.run; run of a command;
+--     app.stop, cancellation, teardown; app.exit
+
+local bus <const> = require "ahost.bus"
+local config <const> = require "ahost.config"
+local context <const> = require "ahost.context"
+local core <const> = require "ahost.component.core"
+local errors <const> = require "ahost.error"
+local log <const> = require "ahost.log"
+local process <const> = require "ahost.process"
+local report <const> = require "ahost.component.report"
+local schema <const> = require "ahost.application.schema"
+local starting <const> = require "ahost.component.starting"
+local supervision <const> = require "ahost.component.supervision"
+local sync <const> = require "ahost.sync"
+local task <const> = require "ahost.task"
+local ticks <const> = require "ahost.application.ticks"
+local tree <const> = require "ahost.component.tree"
+local wiring <const> = require "ahost.application.wiring"
+
+local application <const> = {}
+
+---@class ahost.Application
+---@field ctx ahost.Context        of the application: resources of its components
+---@field outer ahost.Context      of what looks after them
+---@field bus ahost.Bus
+---@field config table             the effective configuration
+---@field root? ahost.ComponentNode
+---@field status integer           the exit status so far
+---@field stopping ahost.Event     set when it is to end
+---@field running ahost.Event      set when everything has started, or has not
+local Application <const> = {}
+Application.__index = Application
+Application.__name = "ahost.application"
+
+-- ---- making --------------------------------------------------------------------------
+
+-- What the top-level keys say of the root. -> values, origin | nil
+local function root_of(keys, values)
+  if keys.component then return keys.component, config.origin(values, "component") end
+  if keys.components then
+    return { type = "ahost.component.container", components = values.components },
+      config.origin(values, "components")
+  end
+  return nil
+end
+
+local function check_roots(keys, values)
+  if not (keys.component and keys.components) then return true end
+  return nil, errors.new("CONFIG", ("%s: components: give either a component or components")
+    :format(config.origin(values, "components") or "configuration"))
+end
+
+--- Checks a configuration as far as that is possible without starting anything:
+--- modules are loaded and each component's `init` is called. May wait.
+---@param values table     an effective configuration
+---@param opts? {directory: string?}   where relative files are that no file names
+---@return ahost.Application? app
+---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
+function application.new(values, opts)
+  opts = opts or {}
+  local keys, err = schema.check(values)
+  if not keys then return nil, err end
+  local ok, conflict = check_roots(keys, values)
+  if not ok then return nil, conflict end
+  local app <const> = setmetatable({
+    config = values,
+    keys = keys,
+    log = log.get "ahost.application",
+    status = 0,
+    start_timeout = keys.start_timeout,
+    stop_timeout = keys.stop_timeout,
+    stopping = sync.event(),
+    running = sync.event(),
+  }, Application)
+  return app:build(opts)
+end
+
+function Application:build(opts)
+  local problems <const> = {}
+  local function collect(result, err)
+    for _, problem in ipairs(err and (err.errors or { tostring(err) }) or {}) do
+      problems[#problems + 1] = problem
+    end
+    return result
+  end
+  local below <const> = { directory = opts.directory, defaults = self.keys.defaults }
+  local root, origin = root_of(self.keys, self.config)
+  if root then
+    below.at = origin
+    self.root = collect(tree.build(root, below))
+  end
+  self.wired = collect(wiring.components(self.config, below))
+  self.listeners = collect(wiring.listeners(self.config.listen))
+  if #problems == 0 then return self end
+  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+end
+
+-- ---- starting ------------------------------------------------------------------------
+
+--- Called for each component that has started.
+function Application:started(node)
+  self.order[#self.order + 1] = node
+  self.outer:spawn("supervisor of " .. node.path, supervision.watch, self, node)
+end
+
+--- The components that are up, in the order of their starts.
+---@return ahost.ComponentNode[]
+function Application:started_nodes()
+  local nodes <const>, seen <const> = {}, {}
+  for _, node in ipairs(self.order) do
+    if node.state == "started" and not node.ended and not seen[node] then
+      seen[node] = true
+      nodes[#nodes + 1] = node
+    end
+  end
+  self.order = nodes
+  return table.move(nodes, 1, #nodes, 1, {})
+end
+
+function Application:open(outer)
+  self.outer = outer
+  self.order = {}
+  self.ctx = core.application(outer)
+  self.bus = bus.new()
+  self.ctx:publish("bus", self.bus)
+  self.ctx:publish("config", self.config)
+  self.watch = core.watch(self.ctx)
+  for _, listener in ipairs(self.listeners) do
+    self.bus:subscribe(listener.message, listener.fn)
+  end
+end
+
+-- -> whether everything has started
+function Application:start()
+  local nodes <const> = { self.root }
+  table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+  local outcome <const> = starting.run(self, nodes, self.start_timeout)
+  if outcome.what == "started" then return true end
+  self:fail(report.describe(outcome, nodes, self.start_timeout))
+  return false
+end
+
+-- ---- stopping ------------------------------------------------------------------------
+
+--- Ends the application as a failure: its status is at least 1.
+---@param message? string    logged as an error
+function Application:fail(message)
+  if message then self.log:error("%s", message) end
+  self:stop(1)
+end
+
+--- Asks the application to end. Does not wait.
+---@param status? integer    the largest of several is kept (0)
+function Application:stop(status)
+  self.status = math.max(self.status, status or 0)
+  self.stopping:set()
+end
+
+-- Each request of the host to stop is told to the bus, with its number.
+function Application:take_stops()
+  local stops <const> = core.stops(self.outer)
+  if not stops then return end
+  self.outer:spawn("requests to stop", function()
+    while stops:wait() do
+      if self.stopping:is_set() then self:tell_stop() end
+      self.stopping:set()
+    end
+  end)
+end
+
+-- Tells of the stop. Subscribers may take their time, within stop_timeout.
+function Application:tell_stop()
+  self.stop_count = (self.stop_count or 0) + 1
+  local _, err = task.timeout(self.stop_timeout, self.bus.publish_wait, self.bus, "app.stop",
+    self.stop_count)
+  if errors.is(err, "TIMEDOUT") then
+    self.log:error("subscribers of app.stop did not end within %.14g s", self.stop_timeout)
+  end
+end
+
+function Application:close()
+  self.stopping:set()
+  self.running:set()
+  if self.ticks then self.ticks:close() end
+  if self.told then self:tell_stop() end
+  local ok, err = self.ctx:close()
+  if not ok then
+    for _, failure in ipairs(err.errors or { err }) do
+      self.log:error("a teardown callback failed: %s", tostring(failure))
+    end
+    self.status = math.max(self.status, 1)
+  end
+  self.bus:publish_wait("app.exit")
+end
+
+-- ---- running -------------------------------------------------------------------------
+
+-- What `run` of a command returned, as an exit status.
+function Application:exit_status_of(result)
+  if result == nil then return 0 end
+  if math.type(result) ~= "integer" then
+    self.log:warning("run() must return an integer or nil, not a %s", type(result))
+    return 1
+  elseif result < 0 or result > 127 then
+    self.log:warning("exit status out of range: %d", result)
+    return 1
+  end
+  return result
+end
+
+-- Calls `run` of the root component in a task of its context.
+function Application:run_command()
+  local node <const> = self.root
+  local result
+  local call <const> = node.ctx:spawn("run", function()
+    result = node.component.run(node.instance, node.ctx)
+  end)
+  call:join()
+  if call:status() == "done" then self:stop(self:exit_status_of(result)) end
+end
+
+function Application:hear_process_signals()
+  process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
+end
+
+function Application:work()
+  self.told = true
+  self.bus:publish("app.init")
+  if self.stopping:is_set() or not self:start() then return end
+  self.bus:publish("app.run")
+  self.ticks = ticks.start(self.bus, self.keys.tick_period)
+  self.running:set()
+  if self.root and self.root.component.run then
+    self.outer:spawn("run", self.run_command, self)
+  end
+  self.stopping:wait()
+end
+
+--- Runs the application until it is to stop. Waits; in a task. What was started is torn
+--- down in any case.
+---@param opts? {stops: boolean?, process_signals: boolean?}   `stops`: it takes the
+---  host's requests to stop; `process_signals`: HUP becomes app.hup
+---@return integer status   for the program's exit
+function Application:run(opts)
+  opts = opts or {}
+  context.scope(function(outer)
+    self:open(outer)
+    local _ <close> = setmetatable({}, { __close = function() self:close() end })
+    if opts.stops then self:take_stops() end
+    if opts.process_signals then self:hear_process_signals() end
+    self:work()
+  end)
+  return self.status
+end
+
+return application

@@ -1,0 +1,92 @@
+-- What a configuration wires without code: functions that hear messages of the bus
+-- (`listen:`), schedules and servers, which are components like any other.
+
+local config <const> = require "ahost.config"
+local errors <const> = require "ahost.error"
+local reference <const> = require "ahost.reference"
+local tree <const> = require "ahost.component.tree"
+
+local wiring <const> = {}
+
+-- The directory of the file that says container[key].
+local function directory_of(container, key)
+  local source <const> = config.source(container, key)
+  return source and (source:match("^(.*)/[^/]*$") or ".") or nil
+end
+
+local function resolve_listener(container, key, path)
+  local text <const> = container[key]
+  local origin <const> = config.origin(container, key)
+  local prefix <const> = (origin and origin .. ": " or "") .. path .. ": "
+  if type(text) ~= "string" then
+    return nil, prefix .. "must be module:function or a list of them"
+  end
+  local fn, err = reference.resolve(text, { directory = directory_of(container, key) })
+  if fn == nil then return nil, prefix .. tostring(err) end
+  if type(fn) ~= "function" then
+    return nil, ("%s'%s' is a %s, not a function"):format(prefix, text, type(fn))
+  end
+  return fn
+end
+
+--- The functions of `listen:`. May wait, as modules are loaded.
+---@param listen table?      message -> "module:function" or a list of them
+---@return {message: string, fn: function}[]? listeners
+---@return ahost.Error? err  code CONFIG
+function wiring.listeners(listen)
+  local found <const>, problems <const> = {}, {}
+  local function add(message, container, key)
+    local fn, problem = resolve_listener(container, key, "listen." .. message)
+    if fn then
+      found[#found + 1] = { message = message, fn = fn }
+    else
+      problems[#problems + 1] = problem
+    end
+  end
+  for message, what in next, listen or {} do
+    if type(what) == "table" then
+      for i in ipairs(what) do add(message, what, i) end
+    else
+      add(message, listen, message)
+    end
+  end
+  if #problems == 0 then return found end
+  table.sort(problems)
+  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+end
+
+local function sorted_names(map)
+  local names <const> = {}
+  for name in next, map do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function add_nodes(nodes, problems, values, kind, section, opts)
+  for _, name in ipairs(sorted_names(values or {})) do
+    local node, err = tree.build(values[name], {
+      path = section .. "." .. name,
+      alias = kind .. "/" .. name:gsub("[^%w_]", "_"),
+      at = config.origin(values, name),
+      directory = directory_of(values, name) or opts.directory,
+      defaults = opts.defaults,
+    })
+    nodes[#nodes + 1] = node
+    for _, problem in ipairs(err and err.errors or {}) do problems[#problems + 1] = problem end
+  end
+end
+
+--- The components of `schedules:` and `servers:`. May wait.
+---@param keys table         the top-level keys
+---@param opts {directory: string?, defaults: table?}
+---@return ahost.ComponentNode[]? nodes
+---@return ahost.Error? err  code CONFIG
+function wiring.components(keys, opts)
+  local nodes <const>, problems <const> = {}, {}
+  add_nodes(nodes, problems, keys.schedules, "schedule", "schedules", opts)
+  add_nodes(nodes, problems, keys.servers, "server", "servers", opts)
+  if #problems == 0 then return nodes end
+  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+end
+
+return wiring

@@ -1,0 +1,50 @@
+-- Finds what the type of a component names: a module ("webnotifier.detector"), a file
+-- ("./detector.lua"), one of several in either ("webnotifier.app:Detector"), or a
+-- component that comes with ahost ("server"). The application's own come first.
+
+local errors <const> = require "ahost.error"
+local reference <const> = require "ahost.reference"
+
+local loader <const> = {}
+
+local BUNDLED <const> = "ahost.components."
+
+local function is_file(name) return name:find("/", 1, true) or name:find("%.lua") end
+
+local function is_missing(err, module)
+  return errors.is(err, "NOTFOUND") and err.message:find("module '" .. module .. "' not found",
+    1, true)
+end
+
+-- -> component | nil, err
+local function find(name, directory)
+  local component, err = reference.resolve(name, { directory = directory })
+  if component ~= nil or is_file(name) then return component, err end
+  if not is_missing(err, name:match("^[^:]*")) then return nil, err end
+  local bundled, why = reference.resolve(BUNDLED .. name)
+  if bundled ~= nil or not is_missing(why, BUNDLED .. name:match("^[^:]*")) then
+    return bundled, why
+  end
+  return nil, err
+end
+
+--- Loads the component that a type names. May wait, as it runs the module.
+---@param name string         the type
+---@param directory? string   where relative files are
+---@return table? component
+---@return ahost.Error? err   code NOTFOUND or FAILED
+---@return string? directory  in which the component's own relative files are
+function loader.load(name, directory)
+  local component, err = find(name, directory)
+  if component == nil then return nil, err end
+  if type(component) ~= "table" then
+    return nil, errors.new("FAILED",
+      ("'%s' is a %s, not a component, which is a table"):format(name, type(component)))
+  end
+  local base <const> = name:match("^(.*):[^:/]*$") or name
+  local _, path = reference.load(base, { directory = directory })
+  local home = type(path) == "string" and path:match("^(.*)/[^/]*$")
+  return component, nil, home or is_file(base) and directory or nil
+end
+
+return loader

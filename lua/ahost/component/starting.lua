@@ -1,0 +1,193 @@
+-- Starts components: `prepare`, then the children at the same time, then `start`. The
+-- start is over when all have started, one has failed, none can go on, it takes too
+-- long, or the application is to end.
+
+local core <const> = require "ahost.component.core"
+local errors <const> = require "ahost.error"
+local sync <const> = require "ahost.sync"
+local time <const> = require "ahost.time"
+
+local starting <const> = {}
+
+---@class ahost.StartOutcome
+---@field what "started"|"failed"|"stuck"|"late"|"stopped"
+---@field node? ahost.ComponentNode   that failed or is late
+---@field phase? string               "prepare" or "start", when it failed
+---@field err? any
+---@field traceback? string
+
+local Starting <const> = {}
+Starting.__index = Starting
+
+function Starting:settle(outcome)
+  if not self.over then
+    self.over = true
+    self.outcome:resolve(outcome)
+  end
+end
+
+-- ---- phases --------------------------------------------------------------------------
+
+function Starting:failed(node, phase)
+  local has_failed, err, traceback = core.failure(node.ctx)
+  if has_failed then
+    self:settle {
+      what = "failed",
+      node = node,
+      phase = phase,
+      err = err or errors.new("FAILED", "not enough memory"),
+      traceback = traceback,
+    }
+  end
+  return has_failed
+end
+
+-- Calls one method of the component in a task of its context. -> whether it went well
+function Starting:run_phase(node, phase)
+  local method <const> = node.component[phase]
+  node.state = phase
+  if method ~= nil then
+    local name <const> = (node.path == "" and "root" or node.path) .. "." .. phase
+    local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
+    call:join()
+    if call:status() ~= "done" then
+      self:failed(node, phase)
+      return false
+    end
+  end
+  return not self:failed(node, phase) and not self.over
+end
+
+function Starting:start_children(node)
+  local tasks <const> = {}
+  node.state = "children"
+  for i, child in ipairs(node.children) do
+    tasks[i] = self.ctx:spawn("start of " .. child.path, self.start, self, child)
+  end
+  local all = true
+  for _, child in ipairs(tasks) do all = child:join() and all end
+  return all
+end
+
+-- Those that started later may use what this one has, its children do.
+local function place(node)
+  local below <const> = {}
+  for i, child in ipairs(node.children) do below[i] = child.ctx end
+  core.place(node.ctx, below)
+end
+
+-- The context in which the node's publications appear.
+local function home_of(app, node)
+  local above = node.parent
+  while above and not above.settings.isolated do above = above.parent end
+  return above and above.ctx or app.ctx
+end
+
+function Starting:start(node)
+  if self.over then return false end
+  node.ctx = core.context(home_of(self.app, node), node.path == "" and "root" or node.path,
+    node.resource_name, node.settings.isolated)
+  node.starting = self
+  self:limit(node)
+  if not (self:run_phase(node, "prepare") and self:start_children(node)
+        and self:run_phase(node, "start")) then
+    return false
+  end
+  place(node)
+  node.state, node.starting, node.deadline = "started", nil, nil
+  self.app:started(node)
+  return true
+end
+
+function Starting:start_all()
+  local all = true
+  for _, node in ipairs(self.nodes) do all = all and self:start(node) end
+  if all then self:settle { what = "started" } end
+end
+
+-- ---- limits --------------------------------------------------------------------------
+
+local function deadline_of(seconds)
+  return seconds > 0 and time.now() + seconds or math.huge
+end
+
+-- A component with a limit of its own may take the whole start beyond its limit.
+function Starting:limit(node)
+  local seconds <const> = node.settings.start_timeout
+  if not seconds then return end
+  node.deadline = deadline_of(seconds)
+  self.limited[#self.limited + 1] = node
+  self.deadline = math.max(self.deadline, node.deadline)
+  self.changed:set()
+end
+
+function Starting:extend(node, seconds)
+  local deadline <const> = time.now() + seconds
+  if node.deadline then node.deadline = math.max(node.deadline, deadline) end
+  self.deadline = math.max(self.deadline, deadline)
+  self.changed:set()
+end
+
+-- -> the earliest deadline, and the node that it is of; nil: of the whole
+function Starting:next_deadline()
+  local earliest, whose = self.deadline, nil
+  for _, node in ipairs(self.limited) do
+    if node.starting == self and node.deadline < earliest then
+      earliest, whose = node.deadline, node
+    end
+  end
+  return earliest, whose
+end
+
+function Starting:watch_limits()
+  while not self.over do
+    local deadline <const>, node <const> = self:next_deadline()
+    local now <const> = time.now()
+    if now >= deadline then
+      self:settle { what = "late", node = node }
+    elseif deadline == math.huge then
+      self.changed:wait()
+    else
+      self.changed:wait(deadline - now)
+    end
+    self.changed:clear()
+  end
+end
+
+function Starting:watch_others()
+  if self.app.watch:wait() then self:settle { what = "stuck" } end
+end
+
+function Starting:watch_stop()
+  self.app.stopping:wait()
+  self:settle { what = "stopped" }
+end
+
+-- ---- the whole -----------------------------------------------------------------------
+
+--- Starts nodes, one after the other, with all below them. Waits for the outcome; what
+--- has been started by then stays.
+---@param app ahost.Application
+---@param nodes ahost.ComponentNode[]
+---@param timeout number    seconds; 0: no limit
+---@return ahost.StartOutcome
+function starting.run(app, nodes, timeout)
+  local ctx <close> = app.outer:child()
+  local self <const> = setmetatable({
+    app = app,
+    nodes = nodes,
+    ctx = ctx,
+    timeout = timeout,
+    deadline = deadline_of(timeout),
+    limited = {},
+    changed = sync.event(),
+    outcome = sync.future(),
+  }, Starting)
+  ctx:spawn("limit of the start", self.watch_limits, self)
+  ctx:spawn("watch of the start", self.watch_others, self)
+  ctx:spawn("stop of the start", self.watch_stop, self)
+  ctx:spawn("start", self.start_all, self)
+  return self.outcome:wait()
+end
+
+return starting

@@ -1,0 +1,165 @@
+-- What happens when a started component fails: it is started again, as often as its
+-- settings allow, or the application ends. Others that hold what it had published are
+-- given the new values: by their `rebind(self, key, value)`, or by a restart of their own.
+
+local core <const> = require "ahost.component.core"
+local errors <const> = require "ahost.error"
+local report <const> = require "ahost.component.report"
+local starting <const> = require "ahost.component.starting"
+local task <const> = require "ahost.task"
+local time <const> = require "ahost.time"
+local tree <const> = require "ahost.component.tree"
+
+local supervision <const> = {}
+
+-- ---- restarts ------------------------------------------------------------------------
+
+-- The pause before the next restart in seconds, or nil when there have been too many.
+local function next_pause(node)
+  local set <const> = node.settings
+  local now <const>, recent <const> = time.now(), {}
+  for _, at in ipairs(node.restarts or {}) do
+    if now - at < set.max_restarts_window then recent[#recent + 1] = at end
+  end
+  node.restarts = recent
+  if #recent >= set.max_restarts then return nil end
+  recent[#recent + 1] = now
+  local backoff <const> = set.backoff
+  return math.min(backoff.first * backoff.factor ^ (#recent - 1), backoff.max)
+end
+
+-- Ends a component and all below it, newest first. -> the keys that they had published
+local function close(node, err)
+  local keys <const> = {}
+  local function visit(here)
+    for i = #here.children, 1, -1 do visit(here.children[i]) end
+    if not here.ctx then return end
+    here.ended = true
+    table.move(core.published(here.ctx), 1, #core.published(here.ctx), #keys + 1, keys)
+    here.ctx:close(err)
+  end
+  visit(node)
+  return keys
+end
+
+-- Starts it anew, once. -> true | false, what went wrong
+local function start_again(app, node)
+  local timeout <const> = app.start_timeout
+  local ok, message = pcall(tree.renew, node)
+  if not ok then
+    if errors.is(message, "CANCELLED") then error(message, 0) end
+    return false, ("%s failed in init: %s"):format(tree.describe(node), tostring(message))
+  end
+  for here in tree.each(node) do here.ended = nil end
+  local outcome <const> = starting.run(app, { node }, timeout)
+  if outcome.what == "started" then return true end
+  return false, report.describe(outcome, { node }, timeout)
+end
+
+-- ---- those who hold what is gone -----------------------------------------------------
+
+-- Whether a node holds one of the keys as it was: it or one below it.
+local function held_keys(node, keys)
+  local set <const>, found <const> = {}, {}
+  for _, key in ipairs(keys) do set[key] = true end
+  for _, key in ipairs(core.held(node.ctx)) do
+    if set[key] then
+      found[#found + 1] = key
+      set[key] = nil
+    end
+  end
+  return found
+end
+
+local function is_below(node, above)
+  while node and node ~= above do node = node.parent end
+  return node ~= nil
+end
+
+local function rebind(app, node, key)
+  local value <const> = app.ctx:get(key)
+  local call <const> = node.ctx:spawn("rebind " .. key, node.component.rebind, node.instance,
+    key, value)
+  call:join()
+end
+
+-- Gives the new values to those who hold the old ones, in the order of their starts.
+local function rebind_holders(app, origin, keys)
+  for _, node in ipairs(app:started_nodes()) do
+    if not is_below(node, origin) and not node.ended then
+      local held <const> = held_keys(node, keys)
+      if #held > 0 and node.component.rebind then
+        for _, key in ipairs(held) do rebind(app, node, key) end
+      elseif #held > 0 then
+        app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node), held[1],
+          tree.describe(origin))
+        supervision.restart(app, node)
+      end
+    end
+  end
+end
+
+-- ---- the whole -----------------------------------------------------------------------
+
+--- Ends a component and all below it and starts it again, until it has started or may
+--- not be started any more. Waits.
+---@param app ahost.Application
+---@param node ahost.ComponentNode
+---@param err? any    why, for its teardown
+---@return boolean restarted   false: the application has been told to end
+function supervision.restart(app, node, err)
+  local keys <const> = close(node, err)
+  while not app.stopping:is_set() do
+    local ok, message = start_again(app, node)
+    if ok then
+      rebind_holders(app, node, keys)
+      return true
+    end
+    close(node)
+    if app.stopping:is_set() then break end
+    app.log:error("%s", message)
+    if not supervision.pause(app, node) then return false end
+  end
+  return false
+end
+
+--- Waits before a restart. -> false when there have been too many: the application ends
+function supervision.pause(app, node)
+  local seconds <const> = next_pause(node)
+  if not seconds then
+    app:fail(("%s was restarted %d times within %.14g s; giving up"):format(
+      tree.describe(node), node.settings.max_restarts, node.settings.max_restarts_window))
+    return false
+  end
+  app.log:notice("restarting %s in %.14g s", tree.describe(node), seconds)
+  app.watch:hold(1)
+  local _ <close> = setmetatable({}, { __close = function() app.watch:hold(-1) end })
+  task.sleep(seconds)
+  return true
+end
+
+local function describe_failure(node, err, traceback)
+  local text <const> = err == nil and "not enough memory" or tostring(err)
+  return ("%s failed: %s%s"):format(tree.describe(node), text,
+    traceback and "\n" .. traceback or "")
+end
+
+--- Looks after a started component until it ends: the body of a task.
+---@param app ahost.Application
+---@param node ahost.ComponentNode
+function supervision.watch(app, node)
+  local ctx <const> = node.ctx
+  local what, err, traceback = core.wait(ctx)
+  if app.stopping:is_set() or node.ended or node.ctx ~= ctx then return end
+  local policy <const> = node.settings.restart
+  if what == "failed" then
+    app.log:error("%s", describe_failure(node, err, traceback))
+  end
+  if policy == "always" or policy == "on-failure" and what == "failed" then
+    if supervision.pause(app, node) then supervision.restart(app, node, err) end
+  elseif what == "failed" then
+    app:fail()
+  end
+end
+
+return supervision

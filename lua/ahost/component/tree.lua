@@ -1,0 +1,309 @@
+-- The tree of an application's components, made from its configuration: each node is
+-- one component with its options checked and an instance of its table. Nothing is
+-- started here.
+
+local config <const> = require "ahost.config"
+local errors <const> = require "ahost.error"
+local json <const> = require "ahost.json"
+local loader <const> = require "ahost.component.loader"
+local log <const> = require "ahost.log"
+local options <const> = require "ahost.options"
+local settings <const> = require "ahost.component.settings"
+
+local tree <const> = {}
+
+-- A component that contains its own type has no end.
+local MOST_LEVELS <const> = 50
+
+---@class ahost.ComponentNode
+---@field path string            dotted aliases; "" for the root
+---@field alias string
+---@field type string
+---@field component table        what the type names
+---@field options table          checked
+---@field settings table         checked
+---@field raw table              its configuration, unchecked
+---@field children ahost.ComponentNode[]
+---@field parent? ahost.ComponentNode
+---@field instance? table
+---@field resource_name? string  of what it publishes as "default"
+
+---@return string text   what messages call a component
+function tree.describe(node)
+  local name <const> = node.path == "" and "the root component" or "component " .. node.path
+  return node.type == node.alias and name or ("%s (%s)"):format(name, node.type)
+end
+
+-- ---- problems ------------------------------------------------------------------------
+
+local Builder <const> = {}
+Builder.__index = Builder
+
+local function join(path, name) return path == "" and name or path .. "." .. name end
+
+function Builder:complain(origin, path, text)
+  local prefix <const> = path == "" and "the root component" or path
+  self.problems[#self.problems + 1] =
+    (origin and origin .. ": " or "") .. prefix .. ": " .. text
+end
+
+-- ---- instances -----------------------------------------------------------------------
+
+local Base <const> = {}
+
+--- Adds a component below this one; only in `init`. What the configuration says of the
+--- alias wins over `values`.
+---@param alias string
+---@param type_? string    the alias, if left out
+---@param values? table
+function Base:add(alias, type_, values)
+  local adding <const> = self._adding
+  if not adding then
+    error("components can be added in init only", 2)
+  elseif type(alias) ~= "string" or alias == "" then
+    error("the alias of a component must be a nonempty string", 2)
+  elseif adding[alias] then
+    error(("there is already a child component named '%s'"):format(alias), 2)
+  elseif values ~= nil and type(values) ~= "table" then
+    error(("the configuration of component '%s' must be a table, not a %s")
+      :format(alias, type(values)), 2)
+  end
+  local given <const> = config.merge({}, values)
+  given.type = type_ or given.type
+  adding[alias] = given
+  adding[#adding + 1] = alias
+end
+
+local function trace(err)
+  if errors.is(err, "CANCELLED") then return err end
+  return debug.traceback(tostring(err), 2)
+end
+
+--- Allows this component more time to start; only while it does.
+---@param seconds number    from now on
+function Base:extend_start(seconds)
+  local starting <const> = self._node.starting
+  if starting then starting:extend(self._node, seconds) end
+end
+
+-- Gives a node an instance of its component and runs its `init`. -> added children, in
+-- order and by alias | nil, message
+local function instantiate(node)
+  local component <const> = node.component
+  local instance <const> = setmetatable({
+    config = node.options,
+    name = node.alias,
+    path = node.path,
+    log = log.get(node.path ~= "" and node.path or node.type),
+    _adding = {},
+    _node = node,
+  }, {
+    __index = function(_, name)
+      local value = component[name]
+      if value == nil then value = Base[name] end
+      return value
+    end,
+  })
+  if component.init then
+    local ok, err = xpcall(component.init, trace, instance)
+    if not ok then
+      if errors.is(err, "CANCELLED") then error(err, 0) end
+      return nil, err
+    end
+  end
+  local added <const> = instance._adding
+  instance._adding = nil
+  node.instance = instance
+  return added
+end
+
+-- ---- children ------------------------------------------------------------------------
+
+local function is_map(value)
+  return type(value) == "table" and getmetatable(value) == nil and rawlen(value) == 0
+end
+
+-- A map of components; null entries are empty configurations. -> map | nil
+function Builder:child_map(values, origin, path)
+  if values == nil or values == json.null then return {} end
+  if not is_map(values) then
+    self:complain(origin, join(path, "components"), "must be a map of components by alias")
+    return nil
+  end
+  return values
+end
+
+-- The configurations of a node's children: from its code, from its table, and from the
+-- configuration, which wins. -> {{alias, values, holder}, ...}
+function Builder:child_list(node, added)
+  local raw <const> = node.raw.components
+  local own <const> = self:child_map(node.component.components, nil, node.path) or {}
+  local external <const> = self:child_map(raw, config.origin(node.raw, "components"), node.path)
+    or {}
+  local list, seen = {}, {}
+  local function take(alias)
+    if seen[alias] then return end
+    seen[alias] = true
+    list[#list + 1] = alias
+  end
+  for _, alias in ipairs(added) do take(alias) end
+  local rest = {}
+  for alias in next, own do rest[#rest + 1] = alias end
+  for alias in next, external do rest[#rest + 1] = alias end
+  table.sort(rest)
+  for _, alias in ipairs(rest) do take(alias) end
+  for i, alias in ipairs(list) do
+    list[i] = { alias, { own[alias], added[alias], external[alias] }, external }
+  end
+  return list
+end
+
+-- ---- nodes ---------------------------------------------------------------------------
+
+-- Layers of configuration, lowest first; nil and null are empty. -> map | nil
+function Builder:merge_layers(layers, origin, path)
+  local merged = {}
+  for i = 1, 3 do
+    local layer <const> = layers[i]
+    if layer ~= nil and layer ~= json.null then
+      if not is_map(layer) then
+        self:complain(origin, path,
+          ("the configuration of a component is a map of its options, not %s")
+            :format(type(layer) == "table" and "a list" or tostring(layer)))
+        return nil
+      end
+      merged = config.merge(merged, layer)
+    end
+  end
+  return merged
+end
+
+-- Where the options of a node were written, for messages.
+local function place_of(node, at)
+  return {
+    path = node.path,
+    at = at,
+    origin = config.origin,
+    literal = config.literal,
+    reserved = settings.reserved,
+  }
+end
+
+function Builder:check_options(node, at)
+  local place <const> = place_of(node, at)
+  local ok, checked, problems = pcall(options.check, node.component.options, node.raw, place)
+  if not ok then
+    self:complain(nil, node.path, ("the options of type '%s': %s"):format(node.type, checked))
+    return
+  end
+  local own, wrong = settings.check(node.component, node.raw, place)
+  for _, list in ipairs { problems or {}, wrong or {} } do
+    table.move(list, 1, #list, #self.problems + 1, self.problems)
+  end
+  node.options, node.settings = checked, own
+end
+
+function Builder:load(node, directory, at)
+  local source <const> = config.source(node.raw, "type")
+  local from <const> = source and (source:match("^(.*)/[^/]*$") or ".") or directory
+  local component, err, home = loader.load(node.type, from)
+  if not component then
+    self:complain(config.origin(node.raw, "type") or at, node.path, tostring(err))
+    return false
+  end
+  node.component, node.directory = component, home or from
+  return true
+end
+
+-- What is the type of a node: what the configuration says, or its alias.
+local function type_of(alias, raw)
+  if raw.type ~= nil and raw.type ~= json.null then return raw.type end
+  return alias:match("^[^/]*")
+end
+
+---@return ahost.ComponentNode?
+function Builder:build(alias, layers, parent, at)
+  local path <const> = parent and join(parent.path, alias) or self.path
+  local raw = self:merge_layers(layers, at, path)
+  if not raw then return nil end
+  local node <const> = {
+    path = path,
+    alias = alias,
+    raw = raw,
+    type = type_of(alias, raw),
+    parent = parent,
+    level = parent and parent.level + 1 or 1,
+    resource_name = alias:match("/([%w_]+)$"),
+    children = {},
+  }
+  if type(node.type) ~= "string" then
+    self:complain(config.origin(raw, "type"), path, "type must be a string")
+    return nil
+  elseif node.level > MOST_LEVELS then
+    self:complain(at, path, "components are nested too deeply; does one contain itself?")
+    return nil
+  end
+  local defaults <const> = self.defaults[node.type]
+  if defaults then node.raw = self:merge_layers({ defaults, raw }, at, path) or raw end
+  if self:load(node, parent and parent.directory or self.directory, at) then
+    self:check_options(node, at)
+    self:build_children(node)
+  end
+  return node
+end
+
+function Builder:build_children(node)
+  if not (node.options and node.settings) then return end
+  local added, message = instantiate(node)
+  if not added then
+    self:complain(nil, node.path, "init failed: " .. message)
+    return
+  end
+  for _, child in ipairs(self:child_list(node, added)) do
+    local alias, layers, holder = table.unpack(child)
+    node.children[#node.children + 1] =
+      self:build(alias, layers, node, config.origin(holder, alias))
+  end
+end
+
+--- Makes the tree below a root. May wait, as modules are loaded and `init` is called.
+---@param values table       the configuration of the root: {type=, ...}
+---@param opts? {path: string?, alias: string?, at: string?, directory: string?, defaults: table?}
+---  `defaults`: configurations by type, the lowest layer; `at`: where the root was written
+---@return ahost.ComponentNode? root
+---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
+function tree.build(values, opts)
+  opts = opts or {}
+  local builder <const> = setmetatable({
+    problems = {},
+    path = opts.path or "",
+    directory = opts.directory,
+    defaults = opts.defaults or {},
+  }, Builder)
+  local root <const> = builder:build(opts.alias or "root", { values }, nil, opts.at)
+  if #builder.problems == 0 then return root end
+  return nil, errors.new("CONFIG", table.concat(builder.problems, "\n"),
+    { errors = builder.problems })
+end
+
+--- A tree made anew for a restart: fresh instances, the same configuration.
+---@param node ahost.ComponentNode
+function tree.renew(node)
+  local added, message = instantiate(node)
+  if not added then error(message, 0) end
+  for _, child in ipairs(node.children) do tree.renew(child) end
+end
+
+--- Iterates over a node and all below it, parents first.
+---@param node ahost.ComponentNode
+function tree.each(node)
+  return coroutine.wrap(function()
+    local function visit(here)
+      coroutine.yield(here)
+      for _, child in ipairs(here.children) do visit(child) end
+    end
+    visit(node)
+  end)
+end
+
+return tree
