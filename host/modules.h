@@ -14,6 +14,7 @@ int ahost__open_host(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_time(lua_State *L);
+int ahost__open_yaml(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.context", ahost__open_context)                                    \
@@ -26,6 +27,7 @@ int ahost__open_time(lua_State *L);
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.time", ahost__open_time)                                          \
+    X("ahost.yaml", ahost__open_yaml)                                          \
     X("cjson", luaopen_cjson)
 
 #endif
