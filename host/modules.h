@@ -10,6 +10,7 @@
 #include "net.h"
 #include "signals.h"
 
+int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
@@ -17,6 +18,7 @@ int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
+    X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host", ahost__open_host)                                          \
