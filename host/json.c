@@ -28,7 +28,6 @@
 
 #include <lauxlib.h>
 
-#define ARRAY_TYPE "ahost.json.array"
 #define MARK 0xFF
 #define MARK_TEXT "\xFF"
 
@@ -385,7 +384,7 @@ static int restore(lua_State *L) {
     luaL_checkany(L, 1);
     luaL_checktype(L, RESTORE_LIST, LUA_TTABLE);
     lua_settop(L, RESTORE_LIST);
-    luaL_getmetatable(L, ARRAY_TYPE);
+    luaL_getmetatable(L, AHOST__JSON_ARRAY);
     lua_pushvalue(L, 1);
     restore_value(L);
     return 1;
@@ -553,7 +552,7 @@ static bool is_array(lua_State *L, int index) {
     if (!lua_getmetatable(L, index)) {
         return false;
     }
-    luaL_getmetatable(L, ARRAY_TYPE);
+    luaL_getmetatable(L, AHOST__JSON_ARRAY);
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     return same;
@@ -751,7 +750,7 @@ int ahost__open_json_numbers(lua_State *L) {
                                          {"finish", finish},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
-    luaL_newmetatable(L, ARRAY_TYPE);
+    luaL_newmetatable(L, AHOST__JSON_ARRAY);
     lua_setfield(L, -2, "array");
     return 1;
 }

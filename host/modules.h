@@ -11,13 +11,16 @@
 #include "net.h"
 #include "signals.h"
 
+int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_time(lua_State *L);
+int ahost__open_yaml(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.component.core", ahost__open_component)                           \
+    X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host", ahost__open_host)                                          \
@@ -28,6 +31,7 @@ int ahost__open_time(lua_State *L);
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.time", ahost__open_time)                                          \
+    X("ahost.yaml", ahost__open_yaml)                                          \
     X("cjson", luaopen_cjson)
 
 #endif

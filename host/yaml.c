@@ -1,0 +1,22 @@
+/*
+ * yaml.c - the module ahost.yaml.
+ */
+#include <lauxlib.h>
+
+#include "json.h"
+#include "modules.h"
+#include "yaml_decode.h"
+
+static const luaL_Reg functions[] = {
+    {"decode", ahost__yaml_decode},
+    {"unpack_position", ahost__yaml_unpack_position},
+    {NULL, NULL}};
+
+int ahost__open_yaml(lua_State *L) {
+    luaL_newmetatable(L, AHOST__JSON_ARRAY);
+    ahost__yaml_prepare(L);
+    luaL_newlib(L, functions);
+    luaL_newmetatable(L, AHOST__YAML_TAGGED);
+    lua_setfield(L, -2, "Tagged");
+    return 1;
+}

@@ -1,0 +1,171 @@
+-- Layers configurations: maps recurse, everything else replaces, lists and null too.
+
+local errors <const> = require "ahost.error"
+local expand <const> = require "ahost.config.expand"
+local origin <const> = require "ahost.config.origin"
+local problems <const> = require "ahost.config.problems"
+local value <const> = require "ahost.config.value"
+
+local array <const> = value.array
+local below <const> = expand.below
+local is_map <const> = value.is_map
+local find <const> = string.find
+local records <const> = origin.records
+local LITERAL <const> = expand.LITERAL
+
+local merge = {}
+
+-- Layers what nobody else has upon what nobody else has, in place.
+---@param base table
+---@param over table
+---@return table base
+function merge.into(base, over)
+  for key, v in next, over do
+    local old = base[key]
+    if is_map(v) and is_map(old) then
+      merge.into(old, v)
+    else
+      base[key] = v
+    end
+  end
+  records[base] = origin.layer(records[base], records[over], over)
+  return base
+end
+
+---Adds to a map what it does not have; `mark` is the origin of that.
+---@param base table
+---@param defaults table    nobody else has it
+---@param mark string
+function merge.fill(base, defaults, mark)
+  local marks = {}
+  for key, v in next, defaults do
+    local old = base[key]
+    if old == nil then
+      base[key] = v
+      marks[key] = mark
+    elseif is_map(v) and is_map(old) then
+      merge.fill(old, v, mark)
+    end
+  end
+  origin.mark(base, marks)
+end
+
+local function check_depth(depth)
+  if depth > value.MAX_DEPTH then
+    error(errors.new("CONFIG", ("tables are nested more than %d levels deep, or contain "
+      .. "themselves"):format(value.MAX_DEPTH)), 0)
+  end
+end
+
+-- A copy with its keys as they are; of what is expanded already, that is known.
+local function raw_copy(t, depth)
+  check_depth(depth)
+  local result = setmetatable({}, getmetatable(t))
+  for key, v in next, t do
+    result[key] = value.is_container(v) and raw_copy(v, depth + 1) or v
+  end
+  records[result] = records[t]
+  return result
+end
+
+local function expanded_copy(t, zone, depth)
+  local result = raw_copy(t, depth)
+  local found = problems.new()
+  expand.tree(result, { problems = found }, zone)
+  local err = found:error()
+  if err then
+    error(err, 0)
+  end
+  return result
+end
+
+local function has_dots(t)
+  for key in next, t do
+    if type(key) == "string" and find(key, ".", 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+local copy
+
+-- Copies all that is not dotted. -> copy, or nil where a key is.
+local function copy_plain(t, zone, depth)
+  local record = records[t]
+  local literal = record or zone == LITERAL or getmetatable(t) == array
+  local result = {}
+  for key, v in next, t do
+    if not literal and type(key) == "string" and find(key, ".", 1, true) then
+      return nil
+    end
+    if type(v) == "table" then
+      result[key] = copy(v, zone and below(zone, key), depth + 1)
+    else
+      result[key] = v
+    end
+  end
+  records[result] = record or origin.UNKNOWN
+  return result
+end
+
+-- -> an expanded copy of a table; objects are handed on
+function copy(t, zone, depth)
+  local metatable = getmetatable(t)
+  if metatable == nil then
+    check_depth(depth)
+    return copy_plain(t, zone, depth) or expanded_copy(t, zone, depth)
+  elseif metatable == array then
+    check_depth(depth)
+    return setmetatable(copy_plain(t, zone == LITERAL and zone or nil, depth), array)
+  end
+  return t
+end
+
+-- -> a map whose own keys have no dots that mean something
+local function prepared(t, zone, depth)
+  if records[t] or zone == LITERAL or not has_dots(t) then
+    return t
+  end
+  return expanded_copy(t, zone, depth)
+end
+
+local function merged(base, over, zone, depth)
+  check_depth(depth)
+  base, over = prepared(base, zone, depth), prepared(over, zone, depth)
+  local result = {}
+  for key, v in next, base do
+    local new = over[key]
+    local inner = zone and below(zone, key)
+    if new == nil then
+      result[key] = type(v) == "table" and copy(v, inner, depth + 1) or v
+    elseif type(new) == "table" and is_map(new) and is_map(v) then
+      result[key] = merged(v, new, inner, depth + 1)
+    end
+  end
+  for key, new in next, over do
+    if result[key] == nil then
+      local inner = zone and below(zone, key)
+      result[key] = type(new) == "table" and copy(new, inner, depth + 1) or new
+    end
+  end
+  local under, upper = records[base], records[over]
+  local known = under or upper
+  records[result] = known and origin.layer(under, upper, over) or origin.UNKNOWN
+  return result
+end
+
+---@param base table
+---@param over table
+---@return table            new, expanded; raises an error object (code CONFIG)
+function merge.copies(base, over)
+  return merged(base, over, expand.ROOT, 1)
+end
+
+---@param t table
+---@return table            a copy, expanded; raises as `merge.copies` does
+function merge.copy(t)
+  return copy(t, expand.ROOT, 1)
+end
+
+return merge

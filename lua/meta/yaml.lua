@@ -1,0 +1,45 @@
+---@meta ahost.yaml
+
+--- ahost.yaml: YAML for configurations: plain data only, with places and with
+--- messages that name them. `ahost.yaml.edit` changes a text in place.
+local yaml = {}
+
+---@class ahost.yaml.DecodeOptions
+---@field name? string          of the text, for messages ("yaml")
+---@field tags? string[]        local tags that are let through, as "!env"
+---@field positions? boolean    also return where everything was written
+
+---What stands behind a local tag; the value of a scalar is the string as it is
+---written. Its metatable is `yaml.Tagged`.
+---@class ahost.yaml.Tagged
+---@field tag string     "!env"
+---@field value any
+yaml.Tagged = {}
+
+---Reads a YAML text (UTF-8) of one document. Plain scalars mean what the core
+---schema of YAML 1.2 says: `yes`, `12:30:45`, dates and versions are strings, `010`
+---is 10. Lists carry the metatable of `json.array`, null and an empty text are
+---`json.null`. Keys are strings as they are written, or integers behind `!!int`.
+---Aliases give copies, `<<` merges a map or a list of maps into the one that it
+---stands in, whose own keys win.
+---
+---Refused, beside bad grammar: a key twice, integers beyond 64 bits, unknown tags,
+---nesting beyond 200 levels, aliases that stand for more than 100,000 values or for
+---what they are part of.
+---
+---With `positions` come a table, which maps each table of the value to the places of
+---its keys (of a map) or items (of a list), and the place of the value itself.
+---@param text string
+---@param opts? ahost.yaml.DecodeOptions
+---@return any value              nil if the text is bad
+---@return table? positions_or_err    table -> key -> place; or an error with code
+---  SYNTAX, `line`, `column` and a message `NAME:LINE:COLUMN: what`
+---@return integer? place
+function yaml.decode(text, opts) end
+
+---@param place integer    as `decode` gives it
+---@return integer line      from 1
+---@return integer column    from 1, in characters
+function yaml.unpack_position(place) end
+
+return yaml
