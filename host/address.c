@@ -217,6 +217,11 @@ static void push_complaint(lua_State *L, int index, const char *wrong) {
         lua_pushfstring(L, "bad address table: %s", wrong);
         return;
     }
+    if (lua_type(L, index) != LUA_TSTRING) {
+        lua_pushfstring(L, "an address expected (a string or table), got %s",
+                        luaL_typename(L, index));
+        return;
+    }
     text = lua_tolstring(L, index, &n);
     lua_pushlstring(L, text, n > QUOTED ? QUOTED : n);
     lua_pushfstring(L, "bad address '%s%s': %s", lua_tostring(L, -1),
@@ -224,7 +229,8 @@ static void push_complaint(lua_State *L, int index, const char *wrong) {
     lua_remove(L, -2);
 }
 
-int ahost__to_address(lua_State *L, int index, ahost__address *out) {
+const char *ahost__address_problem(lua_State *L, int index,
+                                   ahost__address *out) {
     const char *wrong, *text;
     size_t n;
     int top = lua_gettop(L);
@@ -232,18 +238,21 @@ int ahost__to_address(lua_State *L, int index, ahost__address *out) {
     memset(out, 0, sizeof(*out));
     if (lua_type(L, index) == LUA_TSTRING) {
         text = lua_tolstring(L, index, &n);
-        wrong = read_text(out, text, n);
-    } else if (lua_istable(L, index)) {
-        wrong = read_table(L, index, out);
-    } else {
-        lua_pushfstring(L, "an address expected (a string or table), got %s",
-                        luaL_typename(L, index));
-        return 0;
+        return read_text(out, text, n);
     }
+    if (!lua_istable(L, index))
+        return "it is neither a string nor a table";
+    wrong = read_table(L, index, out);
     lua_settop(L, top);
-    if (wrong != NULL)
-        push_complaint(L, index, wrong);
-    return wrong == NULL;
+    return wrong;
+}
+
+int ahost__to_address(lua_State *L, int index, ahost__address *out) {
+    const char *wrong = ahost__address_problem(L, index, out);
+    if (wrong == NULL)
+        return 1;
+    push_complaint(L, lua_absindex(L, index), wrong);
+    return 0;
 }
 
 void ahost__check_address(lua_State *L, int arg, ahost__address *out) {

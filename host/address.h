@@ -21,6 +21,11 @@ typedef struct ahost__address {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 } ahost__address;
 
+/* Reads the string or table at `index`. NULL when it is an address, else a
+ * static string that says what is wrong with it. */
+const char *ahost__address_problem(lua_State *L, int index,
+                                   ahost__address *out);
+
 /* Reads the string or table at `index`. True when it is an address, else false
  * and pushes what is wrong with it: "bad address 'x': the port is missing...".
  */
