@@ -195,6 +195,7 @@ function Application:close()
     self.status = math.max(self.status, 1)
   end
   self.bus:publish_wait("app.exit")
+  self.outer:close()
 end
 
 -- ---- running -------------------------------------------------------------------------

@@ -19,6 +19,7 @@ local value <const> = require "ahost.config.value"
 local config = {}
 
 config.origin = origin.of
+config.source = origin.source
 config.origins = origin.leaves
 config.literal = origin.literal
 config.split = path.split

@@ -43,38 +43,28 @@ settings.reserved = SCHEMA
 ---@return ahost.OptionDescription[]
 function settings.describe() return options.describe(SCHEMA) end
 
--- What is in `values` of the schema, over what the component's table says.
-local function own_values(component, values)
-  local defaults = {}
+-- What the component's table says.
+local function own_settings(component)
+  local own <const> = {}
   for name in next, SCHEMA do
-    if name ~= "components" and name ~= "type" then defaults[name] = component[name] end
+    if name ~= "components" and name ~= "type" then own[name] = component[name] end
   end
-  local given = {}
-  for name in next, SCHEMA do given[name] = values[name] end
-  return defaults, given
+  return own
 end
 
--- `backoff` is seconds, or {first=, factor=, max=}.
+-- The names that are not ours to check.
+local function other_names(values)
+  local others <const> = {}
+  for name in next, values do others[name] = SCHEMA[name] == nil or nil end
+  return others
+end
+
+-- `backoff` is {first=, factor=, max=}, or seconds. -> the former | nil, problems
 local function check_backoff(values, place)
-  local backoff <const> = values.backoff
-  if type(backoff) ~= "table" then
-    return options.check({ backoff = BACKOFF.first }, { backoff = backoff }, place)
-  end
+  local backoff = values.backoff
+  if type(backoff) ~= "table" then backoff = { first = backoff, max = backoff } end
   local path <const> = place.path == "" and "backoff" or place.path .. ".backoff"
-  local checked, problems = options.check(BACKOFF, backoff,
-    { path = path, origin = place.origin })
-  return checked and { backoff = checked }, problems
-end
-
-local function check(values, place)
-  local checked, problems = options.check(SCHEMA, values, place)
-  if not checked then return nil, problems end
-  local backoff, wrong = check_backoff(checked, place)
-  if not backoff then return nil, wrong end
-  backoff = backoff.backoff
-  checked.backoff = type(backoff) == "table" and backoff
-    or { first = backoff, factor = 1, max = backoff }
-  return checked
+  return options.check(BACKOFF, backoff, { path = path, origin = place.origin })
 end
 
 --- The settings of a component.
@@ -84,10 +74,15 @@ end
 ---@return table? checked
 ---@return string[]? problems
 function settings.check(component, values, place)
-  local defaults, given = own_values(component, values)
-  local merged, problems = check(defaults, { path = place.path })
-  if not merged then return nil, problems end
-  return check(config.merge(defaults, given), place)
+  local merged <const> = config.merge(own_settings(component), values)
+  local where <const> = { path = place.path, at = place.at, origin = place.origin }
+  where.reserved = other_names(merged)
+  local checked, problems = options.check(SCHEMA, merged, where)
+  if not checked then return nil, problems end
+  local backoff, wrong = check_backoff(checked, where)
+  if not backoff then return nil, wrong end
+  checked.backoff = backoff
+  return checked
 end
 
 return settings

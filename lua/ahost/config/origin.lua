@@ -32,20 +32,34 @@ function origin.describe(source, mark)
   return mark or source
 end
 
+-- -> the record that knows most about a key, and its mark in there | nil
+local function find(container, key)
+  local record = records[container]
+  while record do
+    local mark = record.marks and record.marks[key]
+    if type(mark) ~= "table" and (mark or not record.under) then
+      return record, mark
+    end
+    record = mark or record.under
+  end
+end
+
 ---Where `container[key]` came from: "app.yaml:3:9", "--set component.port".
 ---@param container table   a map or list of a loaded configuration
 ---@param key string|integer
 ---@return string? text     nil if it is not known
 function origin.of(container, key)
-  local record = records[container]
-  while record do
-    local mark = record.marks and record.marks[key]
-    if type(mark) ~= "table" and (mark or not record.under) then
-      return origin.describe(record.source, mark)
-    end
-    record = mark or record.under
-  end
-  return nil
+  local record, mark = find(container, key)
+  return record and origin.describe(record.source, mark)
+end
+
+---The file, or other layer, that `container[key]` came from.
+---@param container table
+---@param key string|integer
+---@return string? name
+function origin.source(container, key)
+  local record = find(container, key)
+  return record and record.source
 end
 
 ---The spellings of two records together; nil if there are none.
