@@ -34,10 +34,11 @@ struct ahost {
     ahost__task *ready_first, **ready_last;
     ahost__task *current; /* the running task; NULL outside tasks */
     ahost__link jobs;
-    ahost__link requests; /* waits for resources that nobody has published */
-    int draining;         /* inside ahost__ready_run */
-    int nesting;          /* of ahost__run_series */
-    int awaiting;         /* the coroutine that just yielded did so to wait */
+    ahost__link next_jobs; /* for the next turn of the loop */
+    ahost__link requests;  /* waits for resources that nobody has published */
+    int draining;          /* inside ahost__ready_run */
+    int nesting;           /* of ahost__run_series */
+    int awaiting;          /* the coroutine that just yielded did so to wait */
     int unwaitable;  /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed; /* false in libuv callbacks (rule 4) */
     uv_idle_t more;  /* active while ready tasks wait for the next turn */

@@ -6,6 +6,7 @@
 
 #include <lua.h>
 
+#include "bus.h"
 #include "json.h"
 #include "net.h"
 #include "signals.h"
@@ -16,6 +17,7 @@ int ahost__open_sync(lua_State *L);
 int ahost__open_time(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
+    X("ahost.bus", ahost__open_bus)                                            \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host", ahost__open_host)                                          \
