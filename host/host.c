@@ -156,6 +156,7 @@ static void read_options(ahost *h, const ahost_options *given) {
 static void init_lists(ahost *h) {
     h->ready_last = &h->ready_first;
     ahost__list_init(&h->jobs);
+    ahost__list_init(&h->next_jobs);
     ahost__list_init(&h->requests);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);

@@ -37,7 +37,8 @@ struct ahost {
     ahost__task *ready_first, **ready_last;
     ahost__task *current; /* the running task; NULL outside tasks */
     ahost__link jobs;
-    ahost__link requests; /* waits for resources that nobody has published */
+    ahost__link next_jobs; /* for the next turn of the loop */
+    ahost__link requests;  /* waits for resources that nobody has published */
     ahost__link start_watches;
     int draining;    /* inside ahost__ready_run */
     int nesting;     /* of ahost__run_series */

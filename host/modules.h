@@ -6,6 +6,7 @@
 
 #include <lua.h>
 
+#include "bus.h"
 #include "component.h"
 #include "json.h"
 #include "net.h"
@@ -19,6 +20,7 @@ int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
+    X("ahost.bus", ahost__open_bus)                                            \
     X("ahost.component.core", ahost__open_component)                           \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
@@ -27,8 +29,8 @@ int ahost__open_yaml(lua_State *L);
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.process", ahost__open_process)                                    \
-    X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.signal", ahost__open_signal)                                      \
+    X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.yaml", ahost__open_yaml)                                          \

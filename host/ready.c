@@ -78,6 +78,13 @@ void ahost__job_post(ahost *h, ahost__job *job) {
         ahost__list_append(&h->jobs, &job->link);
 }
 
+void ahost__job_post_next(ahost *h, ahost__job *job) {
+    if (ahost__linked(&job->link))
+        return;
+    ahost__list_append(&h->next_jobs, &job->link);
+    ahost__ready_soon(h);
+}
+
 void ahost__job_drop(ahost__job *job) {
     ahost__list_remove(&job->link);
 }
@@ -115,7 +122,11 @@ static int run_one(ahost *h) {
 }
 
 static void on_more(uv_idle_t *more) {
-    ahost__ready_run(more->data);
+    ahost *h = more->data;
+    ahost__link *job;
+    while ((job = ahost__list_shift(&h->next_jobs)) != NULL)
+        ahost__list_append(&h->jobs, job);
+    ahost__ready_run(h);
 }
 
 /* An active idle handle keeps the loop from sleeping in its poll. */
@@ -149,5 +160,6 @@ void ahost__ready_run(ahost *h) {
         ahost__check_starting(h);
     h->draining = h->lua_allowed = 0;
     ahost__check_finished(h);
-    keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs));
+    keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs) ||
+                        !ahost__list_empty(&h->next_jobs));
 }

@@ -29,6 +29,7 @@ static int call_on(lua_State *L, ahost__series *s) {
         ahost__task *task = s->task = ahost__task_renew(L, ctx);
         task->series = s;
         task->logger = s->logger;
+        task->label = (uint8_t)(s->labelled ? base - s->arguments + 1 : 0);
         if (s->started != NULL)
             s->started(L, s, 2, task);
         push_arguments(L, s, 2);
@@ -55,6 +56,14 @@ static int series_main(lua_State *L) {
     return call_on(L, ahost__of(L)->current->series);
 }
 
+/* A call that runs in its turn has its label as name. */
+static void name_call(lua_State *L, const ahost__series *s, int at,
+                      ahost__task *task) {
+    const char *label = lua_tostring(L, at + s->values - s->arguments);
+    lua_pushfstring(L, "task %d (%s)", (int)task->id, label);
+    ahost__task_set_text(L, task, AHOST__TASK_NAME);
+}
+
 /* Leaves all that is left to be called in its turn. */
 static void queue_rest(lua_State *L, ahost__series *s, int at) {
     ahost__context *ctx;
@@ -63,6 +72,8 @@ static void queue_rest(lua_State *L, ahost__series *s, int at) {
         push_arguments(L, s, at);
         task = ahost__spawn(L, ctx, s->arguments);
         task->logger = s->logger;
+        if (s->labelled)
+            name_call(L, s, at, task);
         if (s->started != NULL)
             s->started(L, s, at, task);
     }

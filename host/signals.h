@@ -8,17 +8,13 @@
 #include <lua.h>
 #include <stdint.h>
 #include "list.h"
+#include "listeners.h"
 #include "task.h"
 
 typedef struct ahost__signal {
     ahost__link watchers; /* waits and iterators of events */
-    ahost__link ended;    /* connections whose context has ended */
-    ahost__job prune_job; /* takes those out of the list */
-    int slots;            /* of the list of listeners, some of them empty */
-    int live;             /* slots that are not */
-    uint32_t version;     /* of the list: grows when it is copied */
-    uint8_t shared;       /* an emission goes through it: copy, then change */
-    int audience;         /* connections and watchers that hear events */
+    ahost__listeners listeners;
+    int audience; /* connections and watchers that hear events */
     /* Is told when the first comes and when the last one goes, maybe where Lua
      * cannot be used; must not raise. NULL: nobody wants to know. */
     void (*heard_changed)(void *data, int heard);
@@ -41,9 +37,6 @@ void ahost__signal_emit(lua_State *L, int index);
 
 /* The signal at `arg`, or an argument error. */
 ahost__signal *ahost__check_signal(lua_State *L, int arg);
-
-/* Pushes the table with weak values that finds Lua values by C addresses. */
-void ahost__push_addresses(lua_State *L);
 
 /* ---- waits and iterators: signal_events.c ------------------------------- */
 

@@ -60,6 +60,17 @@ void ahost__table_forget(ahost *h, int table, uint32_t id) {
 
 /* ---- the body ----------------------------------------------------------- */
 
+/* Logs the error on the top, of a task whose context does not hear of it. */
+static void log_failure(lua_State *L, ahost__task *task) {
+    const char *what = "";
+    int error = lua_gettop(L);
+    if (task->label != 0)
+        what = lua_pushfstring(L, " (%s)", lua_tostring(L, task->label));
+    lua_pushvalue(L, error);
+    ahost__log_failure(L, AHOST_LOG_ERROR, task->logger, task, what);
+    lua_settop(L, error);
+}
+
 void ahost__task_end(lua_State *L, int status, int base) {
     ahost__task *task = ahost__of(L)->current;
     task->floor = 0; /* nothing interrupts from here on */
@@ -76,7 +87,7 @@ void ahost__task_end(lua_State *L, int status, int base) {
     task->state = AHOST__TASK_FAILED;
     ahost__task_keep_error(L, task);
     if (task->logger != NULL)
-        ahost__log_failure(L, AHOST_LOG_ERROR, task->logger, task, "");
+        log_failure(L, task);
     else
         ahost__context_fail(L, task->ctx, task);
 }
@@ -244,7 +255,7 @@ ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx) {
     task->state = AHOST__TASK_RUNNING;
     task->floor = -1;
     task->credit = AHOST__CREDIT;
-    task->cancelled = task->rethrows = 0;
+    task->cancelled = task->rethrows = task->label = 0;
     return task;
 }
 

@@ -82,6 +82,7 @@ struct ahost__task {
     uint8_t rethrows;        /* raises an error whose traceback is kept */
     uint8_t abandoned;       /* did not end in time; its context is gone */
     uint8_t ends_context;    /* its end closes `ctx` (of a connection) */
+    uint8_t label; /* where its coroutine keeps a name for its failure; 0 */
     ahost__wait wait;
 
     ahost__context *ctx;     /* whose task it is; NULL for the host's own */
@@ -213,6 +214,7 @@ struct ahost__series {
     int values;         /* on the top of the stack: what `next` needs, and */
     int arguments;      /* among them, last, the arguments of every call */
     const char *logger; /* hears of failures */
+    int labelled;       /* the first argument, a string, tells calls apart */
     /* Moves on to the next call: pushes its function and returns its context,
      * which is not closed; NULL, with nothing pushed, at the end. The values
      * start at index `at` of L. */
@@ -255,6 +257,10 @@ typedef struct ahost__job {
 } ahost__job;
 
 void ahost__job_post(ahost *h, ahost__job *job);
+
+/* The same for the next turn of the loop, when what is ready now has run. */
+void ahost__job_post_next(ahost *h, ahost__job *job);
+
 void ahost__job_drop(ahost__job *job);
 
 #endif
