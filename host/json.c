@@ -17,6 +17,8 @@
  */
 
 #include "json.h"
+#include "number.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -40,77 +42,6 @@
 /* How much of a path an error shows. */
 #define PATH_KEYS 16
 #define PATH_KEY_LENGTH 40
-
-/*
- * UTF-8
- */
-
-static bool is_continuation(unsigned char c) {
-    return (c & 0xC0) == 0x80;
-}
-
-/* The least and the greatest second byte that may follow a first one: what
- * keeps out overlong forms, surrogates and all above U+10FFFF. */
-static bool is_second(unsigned char first, unsigned char c) {
-    switch (first) {
-    case 0xE0:
-        return c >= 0xA0 && c <= 0xBF;
-    case 0xED:
-        return c >= 0x80 && c <= 0x9F;
-    case 0xF0:
-        return c >= 0x90 && c <= 0xBF;
-    case 0xF4:
-        return c >= 0x80 && c <= 0x8F;
-    default:
-        return is_continuation(c);
-    }
-}
-
-/* The length of the character that begins at p, which is no ASCII; 0 if it is
- * not valid. */
-static size_t utf8_length(const char *p, const char *end) {
-    const unsigned char *u = (const unsigned char *)p;
-    size_t length = *u < 0xC2   ? 0
-                    : *u < 0xE0 ? 2
-                    : *u < 0xF0 ? 3
-                    : *u < 0xF5 ? 4
-                                : 0;
-    if (length == 0 || (size_t)(end - p) < length || !is_second(u[0], u[1])) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if (!is_continuation(u[i])) {
-            return 0;
-        }
-    }
-    return length;
-}
-
-/* Skips ASCII by words, as far as that goes. */
-static const char *skip_ascii(const char *s, const char *end) {
-    uint64_t word;
-    while ((size_t)(end - s) >= sizeof word) {
-        memcpy(&word, s, sizeof word);
-        if (word & UINT64_C(0x8080808080808080)) {
-            break;
-        }
-        s += sizeof word;
-    }
-    return s;
-}
-
-/* The first byte of s that does not belong to valid UTF-8, or NULL. */
-static const char *utf8_fault(const char *s, size_t length) {
-    const char *end = s + length;
-    while ((s = skip_ascii(s, end)) < end) {
-        size_t n = (unsigned char)*s < 0x80 ? 1 : utf8_length(s, end);
-        if (n == 0) {
-            return s;
-        }
-        s += n;
-    }
-    return NULL;
-}
 
 /*
  * Decoding: scan
@@ -157,7 +88,7 @@ static bool skip_string(struct scan *s) {
         }
         size_t n = c == '\\'  ? escape_length(p)
                    : c < 0x80 ? 1
-                              : utf8_length(p, s->end);
+                              : ahost__utf8_length(p, s->end);
         if (n == 0) {
             return fail(s, p, "invalid UTF-8");
         }
@@ -480,29 +411,12 @@ static enum outcome prepare_string(lua_State *L, const struct frame *at,
                                    int index, const char *what) {
     size_t length;
     const char *s = lua_tolstring(L, index, &length);
-    const char *fault = utf8_fault(s, length);
+    const char *fault = ahost__utf8_fault(s, length);
     if (fault == NULL) {
         return KEPT;
     }
     return refuse(L, at, "%s with invalid UTF-8 (byte %I)", what,
                   (LUAI_UACINT)(fault - s + 1));
-}
-
-/* The shortest text that reads as the same float; it has a point or an
- * exponent, whatever the locale. */
-static void print_float(lua_Number x, char *text, size_t size) {
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, size, "%.*g", digits, x);
-        if (strtod(text, NULL) == x) {
-            break;
-        }
-    }
-    char *other = text + strspn(text, "-0123456789e+");
-    if (*other != '\0') {
-        *other = '.';
-    } else if (strchr(text, 'e') == NULL) {
-        strcat(text, ".0");
-    }
 }
 
 static enum outcome prepare_number(lua_State *L, const struct frame *at) {
@@ -519,7 +433,7 @@ static enum outcome prepare_number(lua_State *L, const struct frame *at) {
             const char *name = isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
             return refuse(L, at, "the number %s", name);
         }
-        print_float(x, text + 1, sizeof text - 1);
+        ahost__print_float(x, text + 1, sizeof text - 1);
     }
     lua_pop(L, 1);
     lua_pushstring(L, text);

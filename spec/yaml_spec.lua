@@ -227,7 +227,8 @@ describe("yaml.decode of tags", function()
   it("refuses all others by name", function()
     local rest <const> = "; quote a value that begins with '!'"
     refuses("yaml:1:4: unknown tag !env" .. rest, "a: !env PORT")
-    refuses("yaml:1:4: unknown tag !other" .. rest, "a: !other [1]", { tags = { "!env" } })
+    refuses("yaml:1:4: unknown tag !other" .. rest, "a: !other [1]",
+      { tags = { "!env" } })
     refuses("yaml:1:1: unknown tag !!python/object" .. rest, "!!python/object {}")
     refuses("yaml:1:1: unknown tag !!binary" .. rest, "!!binary aGk=")
     refuses("yaml:1:1: unknown tag tag:example.org,2000:x" .. rest,

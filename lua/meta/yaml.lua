@@ -37,6 +37,23 @@ yaml.Tagged = {}
 ---@return integer? place
 function yaml.decode(text, opts) end
 
+---@class ahost.yaml.EncodeOptions
+---@field flow? boolean      on one line, as `{a: [1, 2]}`, without a line end
+---@field indent? integer    of what is in a map, 2 (the default) to 9 spaces
+
+---Writes a value as YAML that `decode` reads as an equal one: in blocks, keys sorted
+---(integers, behind `!!int`, before strings), strings in quotes only where YAML 1.2 or
+---1.1 would take them for something else, those of several lines as literal blocks. A
+---table whose keys are 1 to n is a list, any other one a map, an empty one a map
+---unless it is a `json.array`; what has the metatable `yaml.Tagged` gets its tag.
+---Metamethods are not called. Raises, with the path to the culprit, on functions,
+---threads, userdata, strings that are not UTF-8, keys that are neither strings nor
+---integers, arrays with holes, tables inside themselves or nested beyond 200 levels.
+---@param value any
+---@param opts? ahost.yaml.EncodeOptions
+---@return string text    ends with a line end, except with `flow`
+function yaml.encode(value, opts) end
+
 ---@param place integer    as `decode` gives it
 ---@return integer line      from 1
 ---@return integer column    from 1, in characters
