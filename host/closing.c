@@ -119,7 +119,7 @@ static const ahost__wait_type closing_wait = {"closing a context", finish_step,
 /* Waits until something about `ctx` changes, or its time is up. */
 static int wait_for(lua_State *L, closing *c, ahost__context *ctx) {
     ahost__wait *w = ahost__wait_begin(L, &closing_wait, c);
-    uint64_t now = uv_hrtime();
+    uint64_t now = ahost__now(ctx->host);
     if (c->late_for != ctx) {
         c->late_for = ctx;
         c->deadline = now + (uint64_t)(ctx->host->stop_timeout * 1e9);

@@ -26,6 +26,7 @@ static void on_connected(uv_connect_t *request, int status) {
     ahost *h = s->host;
     ahost__wait *w = c->wait;
     s->connecting = 0;
+    h->socket_requests--;
     ahost__free(h, c, sizeof(*c));
     if (w == NULL)
         return;
@@ -134,6 +135,7 @@ static int start(ahost__stream *s, ahost__wait *w,
     }
     w->op = c;
     s->connecting = 1;
+    s->host->socket_requests++;
     return 0;
 }
 

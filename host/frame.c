@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 
 #include "host.h"
+#include "testing.h"
 
 ahost__frame *ahost__frame_enter(lua_State *L) {
     ahost *h = ahost__of(L);
@@ -39,6 +40,8 @@ static void give_up_scope(ahost__frame *frame) {
 static void drop_innermost(ahost__task *task) {
     ahost__frame *frame = task->frames;
     ahost__timer_stop(task->host, &frame->timer);
+    if (frame->limit != NULL)
+        ahost__limit_end(frame->limit);
     give_up_scope(frame);
     task->frames = frame->outer;
     ahost__free(task->host, frame, sizeof(*frame));

@@ -12,13 +12,16 @@
 
 #include "task.h"
 
+typedef struct ahost__limit ahost__limit;
+
 struct ahost__frame {
     ahost__frame *outer;
     ahost__task *task;
-    lua_State *L;       /* the coroutine that entered it */
-    ahost__timer timer; /* of a timeout */
-    int32_t depth;      /* 1 for the outermost */
-    int32_t floor;      /* the task's, when the frame was entered */
+    lua_State *L;        /* the coroutine that entered it */
+    ahost__timer timer;  /* of a timeout */
+    ahost__limit *limit; /* in real time, of a test; or NULL */
+    int32_t depth;       /* 1 for the outermost */
+    int32_t floor;       /* the task's, when the frame was entered */
     uint8_t fired;
     int status;                /* how the body of a scope ended */
     ahost__context *ctx;       /* of a scope */

@@ -10,6 +10,7 @@
 #include "loader.h"
 #include "process.h"
 #include "stream.h"
+#include "testing.h"
 
 static const double default_stop_timeout = 10;
 
@@ -33,6 +34,7 @@ void ahost__finish(ahost *h) {
     if (h->finishing)
         return;
     h->finishing = 1;
+    ahost__virtual_clock_stop(h); /* stop_timeout is a promise */
     ahost__context_close(h->root);
 }
 
@@ -70,6 +72,8 @@ static void report_stop(lua_State *L, ahost__job *job) {
 /* The loop has nothing to wait for, yet tasks are left. */
 static void report_stuck(lua_State *L, ahost__job *job) {
     ahost *h = ahost__container_of(job, ahost, stuck_job);
+    if (ahost__limit_wake(h))
+        return;
     ahost__log(h, AHOST_LOG_CRITICAL, "ahost",
                "nothing is left that could wake the waiting tasks");
     ahost__host_failed(h);
@@ -160,6 +164,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->requests);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
+    ahost__list_init(&h->limits);
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     for (int i = 0; i < 3; i++)

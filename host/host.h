@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "task.h"
 #include "timers.h"
+#include "virtual_clock.h"
 
 /* One buffer for what the kernel delivers, shared by all streams: whoever needs
  * the bytes beyond the callback copies them. */
@@ -40,12 +41,13 @@ struct ahost {
     ahost__link next_jobs; /* for the next turn of the loop */
     ahost__link requests;  /* waits for resources that nobody has published */
     ahost__link start_watches;
-    int draining;    /* inside ahost__ready_run */
-    int nesting;     /* of ahost__run_series */
-    int awaiting;    /* the coroutine that just yielded did so to wait */
-    int unwaitable;  /* inside a coroutine.close, which cannot be waited in */
-    int lua_allowed; /* false in libuv callbacks (rule 4) */
-    uv_idle_t more;  /* active while ready tasks wait for the next turn */
+    int draining;      /* inside ahost__ready_run */
+    uint32_t activity; /* grows with every event and every task that runs */
+    int nesting;       /* of ahost__run_series */
+    int awaiting;      /* the coroutine that just yielded did so to wait */
+    int unwaitable;    /* inside a coroutine.close, which cannot be waited in */
+    int lua_allowed;   /* false in libuv callbacks (rule 4) */
+    uv_idle_t more;    /* active while ready tasks wait for the next turn */
 
     /* streams with gathered output, sent at the end of the turn */
     ahost__link dirty;
@@ -60,6 +62,10 @@ struct ahost {
     ahost__timer *timers; /* root of the heap */
     uv_timer_t clock;
     uint64_t clock_due; /* milliseconds that the clock is armed for */
+    uint32_t timer_starts;
+    ahost__virtual_clock virtual_clock;
+    ahost__link limits;       /* of tests */
+    unsigned socket_requests; /* connects and writes that libuv is at */
 
     /* tasks and their pooled coroutines */
     ahost__link task_slabs;
@@ -112,6 +118,12 @@ struct ahost {
 /* The host of a Lua state: any coroutine of it will do. */
 static inline ahost *ahost__of(lua_State *L) {
     return *(ahost **)lua_getextraspace(L);
+}
+
+/* The host's monotonic time in nanoseconds; it never goes back. */
+static inline uint64_t ahost__now(const ahost *h) {
+    uint64_t now = h->virtual_clock.now;
+    return now != 0 ? now : uv_hrtime() + h->virtual_clock.offset;
 }
 
 /* Something failed that nobody handles: the exit status is at least 1. */

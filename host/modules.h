@@ -16,6 +16,7 @@ int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
+int ahost__open_testing(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
 
@@ -32,6 +33,7 @@ int ahost__open_yaml(lua_State *L);
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.task.core", ahost__open_task)                                     \
+    X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.yaml", ahost__open_yaml)                                          \
     X("cjson", luaopen_cjson)

@@ -126,7 +126,7 @@ static void on_more(uv_idle_t *more) {
     ahost__link *job;
     while ((job = ahost__list_shift(&h->next_jobs)) != NULL)
         ahost__list_append(&h->jobs, job);
-    ahost__ready_run(h);
+    ahost__ready_drain(h);
 }
 
 /* An active idle handle keeps the loop from sleeping in its poll. */
@@ -143,6 +143,11 @@ void ahost__ready_soon(ahost *h) {
 }
 
 void ahost__ready_run(ahost *h) {
+    h->activity++;
+    ahost__ready_drain(h);
+}
+
+void ahost__ready_drain(ahost *h) {
     uint64_t end = 0;
     int left = DRAIN_RESUMES;
     if (h->draining || h->finished) /* nothing runs any more after the end */
@@ -159,6 +164,7 @@ void ahost__ready_run(ahost *h) {
     if (h->ready_first == NULL && !ahost__list_empty(&h->start_watches))
         ahost__check_starting(h);
     h->draining = h->lua_allowed = 0;
+    h->activity += (uint32_t)(DRAIN_RESUMES - left);
     ahost__check_finished(h);
     keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs) ||
                         !ahost__list_empty(&h->next_jobs));

@@ -208,7 +208,7 @@ const char *ahost__requested_key(const ahost__wait *w) {
 
 static int await_publication(lua_State *L, request *r) {
     ahost__wait *w = ahost__wait_begin(L, &request_wait, r);
-    uint64_t now = uv_hrtime();
+    uint64_t now = ahost__now(r->ctx->host);
     r->wait = w;
     if (r->deadline != 0)
         ahost__wait_timeout(
@@ -249,6 +249,6 @@ int ahost__resource_request(lua_State *L) {
     r = lua_newuserdatauv(L, sizeof(*r), 0);
     *r = (request){.ctx = ctx, .key = lua_tostring(L, SHORT_KEY)};
     if (timeout >= 0 && timeout < for_ever)
-        r->deadline = uv_hrtime() + (uint64_t)(timeout * 1e9);
+        r->deadline = ahost__now(ctx->host) + (uint64_t)(timeout * 1e9);
     return await_publication(L, r);
 }

@@ -5,7 +5,6 @@
 
 #include <lauxlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host.h"
 
@@ -94,12 +93,6 @@ static int signal_disconnect(lua_State *L) {
 
 /* ---- emitting ----------------------------------------------------------- */
 
-static lua_Number wall_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9;
-}
-
 /* Leaves the signal and its event, with its fields, at 1 and 2. */
 static void prepare_event(lua_State *L, ahost__signal *signal) {
     lua_settop(L, 2);
@@ -116,7 +109,7 @@ static void prepare_event(lua_State *L, ahost__signal *signal) {
     lua_getiuservalue(L, 1, SIGNAL_TOPIC);
     lua_rawset(L, 2);
     lua_pushvalue(L, lua_upvalueindex(UP_TIME));
-    lua_pushnumber(L, wall_time());
+    lua_pushnumber(L, ahost__wall(ahost__of(L)));
     lua_rawset(L, 2);
 }
 

@@ -453,7 +453,7 @@ static void send_dirty(ahost *h) {
     ahost__link *link;
     while ((link = ahost__list_shift(&h->dirty)) != NULL)
         ahost__stream_send(ahost__container_of(link, ahost__stream, dirty));
-    ahost__ready_run(h);
+    ahost__ready_drain(h);
 }
 
 static void before_poll(uv_prepare_t *prepare) {

@@ -244,6 +244,9 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from);
  * turn of the loop. To be called at the end of every libuv callback. */
 void ahost__ready_run(ahost *h);
 
+/* The same where nothing has happened, in what is called on every turn. */
+void ahost__ready_drain(ahost *h);
+
 /* Has them run on the next turn of the loop, for those who cannot end with
  * ahost__ready_run. */
 void ahost__ready_soon(ahost *h);

@@ -22,26 +22,21 @@ static const double longest = 3.15e9; /* seconds, a hundred years */
 
 /* time.now() -> seconds */
 static int time_now(lua_State *L) {
-    lua_pushnumber(L, (double)uv_hrtime() / nanoseconds);
+    lua_pushnumber(L, (double)ahost__now(ahost__of(L)) / nanoseconds);
     return 1;
-}
-
-static double wall(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / nanoseconds;
 }
 
 /* time.wall() -> seconds */
 static int time_wall(lua_State *L) {
-    lua_pushnumber(L, wall());
+    lua_pushnumber(L, ahost__wall(ahost__of(L)));
     return 1;
 }
 
 /* time.iso([t]) -> string: RFC 3339 knows the years 0 to 9999 */
 static int time_iso(lua_State *L) {
     static const double year_0 = -62167219200, year_10000 = 253402300800;
-    double t = lua_isnoneornil(L, 1) ? wall() : luaL_checknumber(L, 1);
+    double t = lua_isnoneornil(L, 1) ? ahost__wall(ahost__of(L))
+                                     : luaL_checknumber(L, 1);
     double whole = floor(t);
     long micros = lround((t - whole) * 1e6);
     char text[64];
@@ -73,7 +68,7 @@ typedef struct timer {
     ahost__job job;   /* starts the handler, or lets go of the anchor */
     ahost__task *run; /* of the handler, the last one; kept by RUN */
     uint64_t period;  /* nanoseconds; 0 when it does not repeat */
-    uint64_t next;    /* the deadline, on the clock of uv_hrtime() */
+    uint64_t next;    /* the deadline, on the clock of ahost__now() */
     lua_Integer skipped;
     int anchor; /* in the registry; LUA_NOREF while stopped */
     int autorestart, closed;
@@ -143,7 +138,7 @@ static void run_handler(lua_State *L, ahost__job *job) {
 /* Arms the next period. The periods follow the start, not the handler: those
  * that passed meanwhile, the loop being busy, are left out. */
 static void advance(timer *t) {
-    uint64_t now = uv_hrtime();
+    uint64_t now = ahost__now(t->ctx->host);
     t->next += t->period;
     if (t->next <= now) {
         uint64_t missed = (now - t->next) / t->period + 1;
@@ -184,12 +179,12 @@ static double check_seconds(lua_State *L, const timer *t) {
 }
 
 static void start(lua_State *L, timer *t, double seconds) {
-    uint64_t length = (uint64_t)(seconds * nanoseconds);
+    uint64_t length = ahost__nanoseconds(seconds);
     lua_pushvalue(L, 1);
     t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
     ahost__own(t->ctx, &t->owned, &owned_timer);
-    t->next = uv_hrtime() + length;
-    t->period = t->autorestart ? length + (length == 0) : 0;
+    t->next = ahost__now(t->ctx->host) + length;
+    t->period = t->autorestart ? length : 0;
     t->deadline.fire = on_deadline;
     ahost__timer_start(t->ctx->host, &t->deadline, seconds);
 }

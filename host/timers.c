@@ -10,8 +10,14 @@
 
 #include "host.h"
 
-enum { NANOSECONDS = 1000000000 };
 static const double longest = 3.15e9; /* seconds, a hundred years */
+
+/* Deadlines are equal when time is virtual. The number of starts wraps. */
+static int is_earlier(const ahost__timer *a, const ahost__timer *b) {
+    if (a->due != b->due)
+        return a->due < b->due;
+    return (int32_t)(a->order - b->order) < 0;
+}
 
 /* Makes the later of two heaps the first child of the other. */
 static ahost__timer *meld(ahost__timer *a, ahost__timer *b) {
@@ -19,7 +25,7 @@ static ahost__timer *meld(ahost__timer *a, ahost__timer *b) {
         return b;
     if (b == NULL)
         return a;
-    if (b->due < a->due) {
+    if (is_earlier(b, a)) {
         ahost__timer *earlier = b;
         b = a;
         a = earlier;
@@ -73,15 +79,20 @@ static void unlink_timer(ahost *h, ahost__timer *timer) {
 
 static void on_clock(uv_timer_t *clock);
 
-/* Points the uv timer at the earliest deadline. Both use the same clock, so an
- * absolute time avoids the error of the loop's cached "now". */
+/* Points the uv timer at the earliest deadline. Both use the same clock but for
+ * an offset, so an absolute time avoids the error of the loop's cached "now".
+ */
 static void arm(ahost *h) {
     uint64_t due, now;
+    if (h->virtual_clock.now != 0) {
+        ahost__virtual_clock_wake(h);
+        return;
+    }
     if (h->timers == NULL) {
         uv_timer_stop(&h->clock);
         return;
     }
-    due = (h->timers->due + 999999) / 1000000;
+    due = (h->timers->due - h->virtual_clock.offset + 999999) / 1000000;
     if (uv_is_active((uv_handle_t *)&h->clock) && h->clock_due <= due)
         return;
     now = uv_now(h->loop);
@@ -91,26 +102,35 @@ static void arm(ahost *h) {
 
 static void on_clock(uv_timer_t *clock) {
     ahost *h = clock->data;
-    uint64_t now = uv_hrtime();
+    ahost__timers_fire(h, ahost__now(h));
+    ahost__ready_run(h);
+}
+
+void ahost__timers_fire(ahost *h, uint64_t now) {
     while (h->timers != NULL && h->timers->due <= now) {
         ahost__timer *timer = h->timers;
         unlink_timer(h, timer);
         timer->fire(timer);
     }
     arm(h);
-    ahost__ready_run(h);
+}
+
+void ahost__timers_rearm(ahost *h) {
+    uv_timer_stop(&h->clock);
+    arm(h);
 }
 
 void ahost__timer_start(ahost *h, ahost__timer *timer, double seconds) {
     if (timer->due != 0)
         unlink_timer(h, timer);
-    if (!(seconds > 0))
-        seconds = 0;
-    if (seconds > longest)
-        seconds = longest;
-    timer->due = uv_hrtime() + (uint64_t)(seconds * NANOSECONDS);
+    timer->due = ahost__now(h);
+    if (seconds >= longest)
+        timer->due = AHOST__NEVER;
+    else if (seconds > 0)
+        timer->due += ahost__nanoseconds(seconds);
+    timer->order = h->timer_starts++;
     h->timers = meld(h->timers, timer);
-    if (h->timers == timer)
+    if (h->timers == timer || h->virtual_clock.now != 0)
         arm(h);
 }
 
@@ -124,5 +144,6 @@ void ahost__timer_stop(ahost *h, ahost__timer *timer) {
 
 int ahost__timers_open(ahost *h) {
     h->clock.data = h;
-    return uv_timer_init(h->loop, &h->clock);
+    uv_timer_init(h->loop, &h->clock);
+    return ahost__virtual_clock_open(h);
 }

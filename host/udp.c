@@ -245,6 +245,7 @@ static void on_sent(uv_udp_send_t *request, int status) {
     unsent *s = ahost__container_of(request, unsent, request);
     ahost__udp *u = s->socket;
     ahost *h = u->host;
+    h->socket_requests--;
     if (status == UV_ECANCELED)
         status = AHOST__CLOSED;
     u->sent += status == 0;
@@ -291,6 +292,8 @@ static int start_send(ahost__udp *u, ahost__wait *w, const char *data,
     err = uv_udp_send(&s->request, &u->handle, &buffer, 1, to, on_sent);
     if (err != 0)
         ahost__free(u->host, s, sizeof(*s) + size);
+    else
+        u->host->socket_requests++;
     return err;
 }
 

@@ -56,6 +56,7 @@ static int try_write(ahost__stream *s, const uv_buf_t *bufs, unsigned count) {
 
 static void on_written(uv_write_t *request, int status) {
     ahost__stream *s = request->data;
+    s->host->socket_requests--;
     ahost__free(s->host, request, sizeof(*request));
     ahost__stream_written(s, status);
 }
@@ -69,12 +70,15 @@ static int write_all(ahost__stream *s, const uv_buf_t *bufs, unsigned count) {
     err = uv_write(request, &s->uv.stream, bufs, count, on_written);
     if (err != 0)
         ahost__free(s->host, request, sizeof(*request));
+    else
+        s->host->socket_requests++;
     return err;
 }
 
 static void on_shutdown(uv_shutdown_t *request, int status) {
     ahost__stream *s = request->data;
     (void)status; /* a peer that is gone already shows when reading */
+    s->host->socket_requests--;
     ahost__free(s->host, request, sizeof(*request));
 }
 
@@ -87,6 +91,8 @@ static int shutdown_output(ahost__stream *s) {
     err = uv_shutdown(request, &s->uv.stream, on_shutdown);
     if (err != 0)
         ahost__free(s->host, request, sizeof(*request));
+    else
+        s->host->socket_requests++;
     return err;
 }
 

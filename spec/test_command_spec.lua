@@ -267,18 +267,34 @@ describe("ahost test", function()
     assert_sum(result, "0 successes / 0 failures / 2 errors /")
   end)
 
-  it("reports a deadlock when there is no time limit", function()
-    local result = run_spec([[
-      it("waits for ever", function()
-        local me = task.current()
-        task.spawn(function() me:join() end):join()
-      end)
-      it("is not run", function() print("not reached") end)]], "--timeout 0")
-    assert.equal(1, result.status)
-    assert_has(result.err, "nothing is left that could wake the waiting tasks")
-    assert_has(result.err, "one_spec.lua:5")
-    assert.is_nil(result.out:find("not reached", 1, true))
-    assert_sum(result, " 1 error /")
+  it("reports at once what nothing can wake any more, and goes on", function()
+    for _, options in ipairs { "", "--timeout 0" } do
+      local result = run_spec([[
+        local sync = require "ahost.sync"
+        describe("a deadlock", function()
+          it("of tasks", function()
+            local me = task.current()
+            task.spawn(function() me:join() end):join()
+          end)
+          it("that is swallowed", function()
+            pcall(sync.event().wait, sync.event())
+            sync.event():wait()
+          end)
+        end)
+        describe("of a cleanup", function()
+          after_each(function()
+            sync.event():wait()
+          end)
+          it("is that of the block", function() task.sleep(0) end)
+        end)
+        it("is run all the same", function() task.sleep(0.01) end)]], options)
+      assert.equal(1, result.status)
+      for _, line in ipairs { 7, 11, 16 } do
+        assert_has(result.out, "one_spec.lua:" .. line
+          .. ": nothing is left that could wake it, waiting here")
+      end
+      assert_sum(result, "2 successes / 0 failures / 3 errors /")
+    end
   end)
 
   it("survives the resetting of modules between files", function()

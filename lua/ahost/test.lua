@@ -9,6 +9,7 @@ local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing.core"
 
 local DEFAULT_LIMIT <const> = 30 -- seconds that a body or a setup may take
 local BLOCKS <const> = { file = true, describe = true, it = true }
@@ -62,10 +63,12 @@ local function wrap_safe(busted, limit)
   end
 
   -- The trace tells where a body was when it was interrupted.
-  local function late(trace)
-    local place = trace.short_src .. ":" .. trace.currentline
-    return place .. ": timed out after " .. limit .. " s, waiting here"
-      .. (trace.traceback or "")
+  local function late(err, trace)
+    local what = err.code == "TIMEDOUT" and "timed out after " .. limit .. " s"
+      or err.message
+    if not trace then return what end
+    return ("%s:%d: %s, waiting here%s"):format(trace.short_src, trace.currentline, what,
+      trace.traceback or "")
   end
 
   -- Runs a body; its failure is held back, for it may have a deeper reason.
@@ -94,8 +97,7 @@ local function wrap_safe(busted, limit)
       local function scoped()
         return descriptor == "it" and in_scope(body) or body()
       end
-      if limit == 0 then return scoped() end
-      return task.timeout(limit, scoped)
+      return testing.limit(limit == 0 and math.huge or limit, scoped)
     end
     local ok, status, err
     if CLEANUPS[descriptor] then
@@ -109,7 +111,7 @@ local function wrap_safe(busted, limit)
     elseif not ok then
       return report(descriptor, element, status)
     elseif err then
-      return report(descriptor, element, mine and mine.trace and late(mine.trace) or err)
+      return report(descriptor, element, late(err, mine and mine.trace))
     end
     return status
   end
