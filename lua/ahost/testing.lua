@@ -1,11 +1,15 @@
--- ahost.testing: what specs need besides busted: a clock in their hands, a directory of
--- their own, what was written, a free port.
+-- ahost.testing: what specs need besides busted: an application, a clock in their hands,
+-- a directory of their own, what was written, a free port.
 
 local context <const> = require "ahost.context"
 local core <const> = require "ahost.testing.core"
 local net <const> = require "ahost.net"
 
 local testing <const> = { clock = core.clock }
+
+-- Applications --------------------------------------------------------------------------
+
+testing.host = require "ahost.testing.host"
 
 -- Directories ---------------------------------------------------------------------------
 

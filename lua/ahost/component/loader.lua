@@ -25,7 +25,8 @@ local function find(name, directory)
   if bundled ~= nil or not is_missing(why, BUNDLED .. name:match("^[^:]*")) then
     return bundled, why
   end
-  return nil, err
+  return nil, errors.new("NOTFOUND", ("there is no module '%s' in %s, and no component of "
+    .. "that name comes with ahost"):format(name:match("^[^:]*"), package.path))
 end
 
 --- Loads the component that a type names. May wait, as it runs the module.

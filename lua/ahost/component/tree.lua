@@ -222,7 +222,7 @@ function Builder:load(node, directory, at)
   local from <const> = source and (source:match("^(.*)/[^/]*$") or ".") or directory
   local component, err, home = loader.load(node.type, from)
   if not component then
-    self:complain(config.origin(node.raw, "type") or at, node.path, tostring(err))
+    self:complain(config.origin(node.raw, "type") or at, node.path, err.message)
     return false
   end
   node.component, node.directory = component, home or from
