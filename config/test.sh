@@ -112,7 +112,7 @@ stage() {
     lint)
         check clang-format --dry-run -Werror \
             $(find host spec -name '*.[ch]' | sort)
-        check luacheck --quiet --no-color lua spec examples
+        check luacheck --quiet --no-color lua components spec examples
         ;;
     *)
         echo "no such stage: $1" >&2

@@ -53,7 +53,8 @@ local function copy(value, copies)
   return result
 end
 
--- Where a value stands. `container` and `key` are for the place in a file.
+-- Where a value stands. `container` and `key` are for the place in a file; where that
+-- is not known, the place of what is around has to do.
 local function below(at, container, key, spec)
   local path = tostring(key)
   if math.type(key) == "integer" then
@@ -71,9 +72,9 @@ local function below(at, container, key, spec)
 end
 
 function Reading:origin_of(at)
-  if at.origin then return at.origin end
-  local origin = self.place.origin
-  return origin and at.container and origin(at.container, at.key)
+  local origin <const> = self.place.origin
+  local found = at.origin or origin and at.container and origin(at.container, at.key)
+  return found or at.outer and self:origin_of(at.outer)
 end
 
 function Reading:report(at, text)
@@ -84,7 +85,7 @@ end
 
 -- What is missing was not written anywhere: the map that lacks it was.
 function Reading:report_missing(at)
-  at.origin = self:origin_of(at.outer)
+  at.container = nil
   self:report(at, "is required, but missing")
 end
 
@@ -149,16 +150,26 @@ function Reading:map(spec, value, at)
   return result
 end
 
+function Reading:typed(spec, value, at)
+  if spec.type == "any" then return copy(value) end
+  if spec.type == "list" then return self:list(spec, value, at) end
+  if spec.type == "map" then return self:map(spec, value, at) end
+  return self:single(spec, value, at)
+end
+
 --- Reads one value.
 ---@param spec table
 ---@param value any
 ---@param at table
 ---@return any  nil when something is wrong, which has been noted then
 function Reading:value(spec, value, at)
-  if spec.type == "any" then return copy(value) end
-  if spec.type == "list" then return self:list(spec, value, at) end
-  if spec.type == "map" then return self:map(spec, value, at) end
-  return self:single(spec, value, at)
+  local before <const> = #self.problems
+  local read = self:typed(spec, value, at)
+  if not spec.check or #self.problems > before then return read end
+  local ok, problem = spec.check(read)
+  if ok then return read end
+  if at.secret then problem = nil end
+  self:report(at, problem and tostring(problem) or "is not valid")
 end
 
 function Reading:option(spec, values, name, at)
