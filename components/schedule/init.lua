@@ -172,19 +172,19 @@ end
 function Schedule:find(option)
   local value <const> = self.config[option]
   if value == nil then return nil end
-  return assert(reference.callable(value,
-    { directory = self:directory_of(option), op = option }))
+  local fn, err = reference.callable(value, { directory = self:directory_of(option) })
+  return fn or error(errors.new("CONFIG", option .. ": " .. err.message))
 end
 
 function Schedule:init()
   local problem <const> = clock.problem(self.config)
   if problem then error(errors.new("CONFIG", problem)) end
-end
-
-function Schedule:start(ctx)
   self.func = self:find "func"
   self.on_result = self:find "on_result"
   self.on_error = self:find "on_error"
+end
+
+function Schedule:start(ctx)
   self.label = self.name:match("[^/]*$")
   self.waiting = {}
   self.missed = 0

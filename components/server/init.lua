@@ -1,5 +1,6 @@
 -- components/server: calls a function for each connection to an address.
 
+local errors <const> = require "ahost.error"
 local net <const> = require "ahost.net"
 local reference <const> = require "ahost.reference"
 
@@ -28,10 +29,14 @@ local Server <const> = {
   },
 }
 
+function Server:init()
+  local fn, err = reference.callable(self.config.handler,
+    { directory = self:directory_of "handler" })
+  self.handler = fn or error(errors.new("CONFIG", "handler: " .. err.message))
+end
+
 function Server:start(ctx)
-  local timeout <const> = self.config.timeout
-  local handler <const> = assert(reference.callable(self.config.handler,
-    { directory = self:directory_of("handler"), op = "handler" }))
+  local timeout <const>, handler <const> = self.config.timeout, self.handler
   local server = assert(net.serve(self.config.address, function(stream)
     stream.timeout = timeout
     return handler(stream)
