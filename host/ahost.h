@@ -82,6 +82,9 @@ typedef struct ahost_options {
      * ahost_signal, ended by 0; read by ahost_open. Their handlers are left
      * alone when the script listens to them. NULL: none */
     const int *signals;
+    /* Records below this level are dropped, AHOST_LOG_DEBUG lets all pass; the
+     * script may say otherwise (require "ahost.log"). 0: AHOST_LOG_NOTICE */
+    int log_level;
 } ahost_options;
 
 /*

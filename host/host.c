@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "loader.h"
+#include "log.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
@@ -147,6 +148,8 @@ static void read_options(ahost *h, const ahost_options *given) {
                given->size < sizeof(options) ? given->size : sizeof(options));
     h->log = options.log;
     h->log_data = options.log_data;
+    h->log_level =
+        options.log_level != 0 ? options.log_level : AHOST_LOG_NOTICE;
     h->memory_limit = options.memory_limit;
     h->stop_timeout =
         options.stop_timeout > 0 ? options.stop_timeout : default_stop_timeout;
@@ -161,6 +164,8 @@ static void init_lists(ahost *h) {
     h->ready_last = &h->ready_first;
     ahost__list_init(&h->jobs);
     ahost__list_init(&h->next_jobs);
+    ahost__list_init(&h->log_rules);
+    ahost__list_init(&h->captures);
     ahost__list_init(&h->requests);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
@@ -345,6 +350,7 @@ void ahost_close(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
+    ahost__log_levels_free(h);
     free(h->errmsg);
     free(h);
 }

@@ -105,6 +105,10 @@ struct ahost {
 
     ahost_log_function *log;
     void *log_data;
+    int log_level;         /* of names that no rule is about */
+    ahost__link log_rules; /* levels by names */
+    uint32_t log_version;  /* grows when levels change */
+    ahost__link captures;  /* of records; open ones, oldest first */
     size_t memory, memory_limit;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
@@ -154,7 +158,8 @@ void ahost__log_waiting(lua_State *L, int level, ahost__task *task,
 /* Closes the root context, then ends ahost_run. Does nothing twice. */
 void ahost__finish(ahost *h);
 
-/* Logs a formatted record (printf formats, any length). */
+/* Logs a formatted record (printf formats, any length), if the level of the
+ * logger lets it pass. May be called anywhere. */
 void ahost__log(ahost *h, int level, const char *logger, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
 

@@ -1,15 +1,20 @@
 /*
- * log.c - records for the log function of the program.
+ * log.c - records that C code makes, and what every record goes through.
  */
+#include "log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host.h"
+void ahost__log_write(ahost *h, const ahost__log_record *record) {
+    if (ahost__capture_text(h, record) && h->log != NULL)
+        h->log(h->log_data, record->level, record->logger, record->text);
+}
 
 /* Text that does not fit the buffer and finds no memory is cut. */
-static void log_text(ahost *h, int level, const char *logger,
-                     const char *format, va_list arguments) {
+static void write_formatted(ahost *h, ahost__log_record *record,
+                            const char *format, va_list arguments) {
     char buffer[512], *text = buffer;
     va_list again;
     int size;
@@ -23,18 +28,20 @@ static void log_text(ahost *h, int level, const char *logger,
             text = buffer;
     }
     va_end(again);
-    h->log(h->log_data, level, logger, text);
+    record->text = text;
+    ahost__log_write(h, record);
     if (text != buffer)
         free(text);
 }
 
 void ahost__log(ahost *h, int level, const char *logger, const char *format,
                 ...) {
+    ahost__log_record record = {.level = level, .logger = logger};
     va_list arguments;
-    if (h->log == NULL)
+    if (!ahost__log_wants(h, logger, level))
         return;
     va_start(arguments, format);
-    log_text(h, level, logger, format, arguments);
+    write_formatted(h, &record, format, arguments);
     va_end(arguments);
 }
 

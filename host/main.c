@@ -78,9 +78,8 @@ static const char *level_name(int level) {
 
 static void print_record(void *data, int level, const char *logger,
                          const char *text) {
-    const int *lowest = data;
-    if (level >= *lowest)
-        fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
+    (void)data;
+    fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
 }
 
 static int load(ahost *host, const char *command) {
@@ -91,11 +90,11 @@ static int load(ahost *host, const char *command) {
 }
 
 /* Runs a script or command with the arguments behind its name. */
-static int run(const char *command, int argc, char **argv, int lowest_level) {
+static int run(const char *command, int argc, char **argv, int log_level) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
-                             .log_data = &lowest_level,
+                             .log_level = log_level,
                              .argc = argc,
                              .argv = argv,
                              .signals = signals};
@@ -138,7 +137,7 @@ int main(int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0}};
-    int option, lowest_level = AHOST_LOG_NOTICE;
+    int option, log_level = AHOST_LOG_NOTICE;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
@@ -151,7 +150,7 @@ int main(int argc, char **argv) {
             puts("ahost " AHOST_VERSION);
             return 0;
         case 'v':
-            lowest_level = AHOST_LOG_DEBUG;
+            log_level = AHOST_LOG_DEBUG;
             break;
         default:
             fputs("try 'ahost --help'\n", stderr);
@@ -161,6 +160,5 @@ int main(int argc, char **argv) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    return run(argv[optind], argc - optind - 1, argv + optind + 1,
-               lowest_level);
+    return run(argv[optind], argc - optind - 1, argv + optind + 1, log_level);
 }

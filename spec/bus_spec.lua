@@ -135,8 +135,8 @@ describe("bus:publish", function()
       bus:subscribe("the.message", function() task.yield() broken() end)
       bus:publish("the.message", 1, 2)]]
     assert.equal(0, ran.status)
-    local _, records <const> = ran.err:gsub("ERROR ahost%.bus: task %d+ %(the%.message%): "
-      .. "[^\n]*it is broken\nstack traceback:", "")
+    local _, records <const> = ran.err:gsub("ERROR ahost%.bus: "
+      .. "task %d+ %(the%.message%): [^\n]*it is broken\nstack traceback:", "")
     assert.equal(2, records)
     assert.matches("in upvalue 'broken'", ran.err)
   end)
@@ -163,7 +163,8 @@ describe("bus:publish", function()
         bus:publish "deep.message"
       end)
       bus:publish "deep.message"]]
-    assert.matches("ERROR ahost%.bus: task %d+ %(deep%.message%): [^\n]*too deep", ran.err)
+    assert.matches("ERROR ahost%.bus: task %d+ %(deep%.message%): [^\n]*too deep",
+      ran.err)
   end)
 
   it("may be called where nothing can wait", function()
@@ -184,7 +185,8 @@ describe("bus:publish", function()
   it("takes only strings as messages", function()
     local bus <const> = buses.new()
     local function nothing() end
-    for _, method in ipairs { "publish", "publish_later", "publish_wait", "subscriber" } do
+    local methods <const> = { "publish", "publish_later", "publish_wait", "subscriber" }
+    for _, method in ipairs(methods) do
       assert.has_error(function() bus[method](bus, 1) end)
       assert.has_error(function() bus[method](bus) end)
       assert.has_error(function() bus[method]("no bus", "m") end)
