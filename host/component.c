@@ -1,5 +1,5 @@
 /*
- * component.c - ahost.component.core: contexts of applications and components.
+ * component.c - ahost.component.runtime: contexts of applications and components.
  *
  * The context of a component is a child of its application's, or of that of an
  * isolated component. What fails in it does not end what is around it: it ends
@@ -13,7 +13,7 @@
 #include "modules.h"
 #include "resource.h"
 
-/* core.application(parent) -> ctx whose tasks, and all those below, are
+/* runtime.application(parent) -> ctx whose tasks, and all those below, are
  * cancelled together when it is closed, before anything is torn down. */
 static int new_application(lua_State *L) {
     ahost__context *parent = ahost__check_context(L, 1);
@@ -22,7 +22,7 @@ static int new_application(lua_State *L) {
     return 1;
 }
 
-/* core.context(parent, path, name or nil, isolated) -> ctx. `name` is that of
+/* runtime.context(parent, path, name or nil, isolated) -> ctx. `name` is that of
  * the resources which the component publishes as "default". */
 static int new_context(lua_State *L) {
     ahost__context *parent = ahost__check_context(L, 1), *ctx;
@@ -59,7 +59,7 @@ static ahost__link *oldest(lua_State *L, ahost__context *parent) {
     return link;
 }
 
-/* core.place(ctx, others): contexts are closed newest first. Makes this one
+/* runtime.place(ctx, others): contexts are closed newest first. Makes this one
  * older than the others of its parent's that are in the array, but newer than
  * all the rest that are older than those; without others, the newest. */
 static int place(lua_State *L) {
@@ -101,14 +101,14 @@ static int await_end(lua_State *L, ahost__context *ctx) {
     return ahost__await(L, w);
 }
 
-/* core.wait(ctx): waits until the component has failed or is closed; it is to
+/* runtime.wait(ctx): waits until the component has failed or is closed; it is to
  * be closed by the caller then. The error is nil when memory was too short to
  * keep it. */
 static int wait_end(lua_State *L) {
     return await_end(L, ahost__check_context(L, 1));
 }
 
-/* core.failure(ctx) -> failed, err, traceback: without waiting */
+/* runtime.failure(ctx) -> failed, err, traceback: without waiting */
 static int failure(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     lua_pushboolean(L, ctx->failed);
@@ -119,7 +119,7 @@ static int failure(lua_State *L) {
 
 /* ---- limits ------------------------------------------------------------- */
 
-/* core.stop_timeout([seconds]) -> seconds that tasks and teardown callbacks
+/* runtime.stop_timeout([seconds]) -> seconds that tasks and teardown callbacks
  * have to end */
 static int stop_timeout(lua_State *L) {
     ahost *h = ahost__of(L);

@@ -9,13 +9,13 @@
 
 int ahost__open_component(lua_State *L);
 
-/* core.watch, core.waiting (starting.c): who waits for what while components
+/* runtime.watch, runtime.waiting (starting.c): who waits for what while components
  * start. */
 int ahost__component_watch(lua_State *L);
 int ahost__component_waiting(lua_State *L);
 void ahost__open_starting(lua_State *L);
 
-/* core.stops (stopping.c): requests to end the host, for an application. */
+/* runtime.stops (stopping.c): requests to end the host, for an application. */
 int ahost__component_stops(lua_State *L);
 void ahost__open_stopping(lua_State *L);
 

@@ -58,6 +58,10 @@ static int glob_error(int result) {
     return errno != 0 ? -errno : -EIO;
 }
 
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* glob(pattern) -> list of paths in the order of their bytes | nil, err */
 static int files_glob(lua_State *L) {
     const char *pattern = check_path(L, 1);
@@ -67,6 +71,9 @@ static int files_glob(lua_State *L) {
     result = glob(pattern, GLOB_NOSORT, is_fatal, found);
     if (result != 0 && result != GLOB_NOMATCH)
         return ahost__fail(L, glob_error(result), "%s", pattern);
+    /* Not by glob itself, which would ask the locale. */
+    if (found->gl_pathc > 0)
+        qsort(found->gl_pathv, found->gl_pathc, sizeof(char *), compare_paths);
     lua_createtable(L, (int)found->gl_pathc, 0);
     for (size_t i = 0; i < found->gl_pathc; i++) {
         lua_pushstring(L, found->gl_pathv[i]);

@@ -185,9 +185,10 @@ static int error_tostring(lua_State *L) {
 /* errors.new(code, message, [fields]) -> err */
 static int error_new(lua_State *L) {
     const char *code = luaL_checkstring(L, 1);
-    const char *message = luaL_checkstring(L, 2);
+    luaL_checkstring(L, 2);
     push_new(L, code, NULL);
-    set_text(L, "message", message);
+    lua_pushvalue(L, 2); /* as it is: it may hold zero bytes */
+    lua_setfield(L, -2, "message");
     if (lua_isnoneornil(L, 3))
         return 1;
     luaL_checktype(L, 3, LUA_TTABLE);

@@ -210,14 +210,56 @@ int ahost_open(ahost **host, const ahost_options *options) {
 
 /* ---- loading ------------------------------------------------------------ */
 
+/* Whether the value on the top is a component: a table with one of the fields
+ * that make one. */
+static int is_component(lua_State *L) {
+    static const char *const fields[] = {"start", "prepare", "run", "init",
+                                         "components"};
+    int found = 0;
+    for (int i = 0; i < 5 && !found && lua_istable(L, -1); i++) {
+        lua_pushstring(L, fields[i]);
+        found = lua_rawget(L, -2) != LUA_TNIL;
+        lua_pop(L, 1);
+    }
+    return found;
+}
+
+static int nothing_more(lua_State *L, int status, lua_KContext unused) {
+    (void)L;
+    (void)status;
+    (void)unused;
+    return 0;
+}
+
+/* A component that the main function returned becomes an application. */
+static int main_returned(lua_State *L, int status, lua_KContext unused) {
+    if (!is_component(L))
+        return nothing_more(L, status, unused);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "ahost.application");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run_component");
+    lua_pushvalue(L, -3);
+    lua_callk(L, 1, 0, 0, nothing_more);
+    return nothing_more(L, status, unused);
+}
+
+/* The body of the main task. Stack: the main function and its arguments. */
+static int run_main(lua_State *L) {
+    lua_callk(L, lua_gettop(L) - 1, 1, 0, main_returned);
+    return main_returned(L, LUA_OK, 0);
+}
+
 /* Stack: the main function, to be spawned with the arguments of the host. */
 static int spawn_main(lua_State *L) {
     ahost *h = ahost__of(L);
     ahost__task *task;
-    luaL_checkstack(L, h->argc, "too many arguments");
+    luaL_checkstack(L, h->argc + 1, "too many arguments");
+    lua_pushcfunction(L, run_main);
+    lua_insert(L, -2);
     for (int i = 0; i < h->argc; i++)
         lua_pushstring(L, h->argv[i]);
-    task = ahost__spawn(L, h->root, h->argc);
+    task = ahost__spawn(L, h->root, h->argc + 1);
     lua_pushliteral(L, "main");
     ahost__task_set_text(L, task, AHOST__TASK_NAME);
     h->loaded = 1;

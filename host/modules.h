@@ -23,7 +23,7 @@ int ahost__open_yaml(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
-    X("ahost.component.core", ahost__open_component)                           \
+    X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.error", ahost__open_error)                                        \

@@ -102,7 +102,7 @@ static void close_watch(ahost__owned *owned) {
 
 static const ahost__owned_type owned_watch = {"watch", 0, close_watch, 0};
 
-/* core.watch(ctx) -> watch of the start of an application; belongs to it */
+/* runtime.watch(ctx) -> watch of the start of an application; belongs to it */
 int ahost__component_watch(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     ahost__start_watch *watch;
@@ -186,7 +186,7 @@ static void add_waits(lua_State *L, const ahost__context *ctx) {
     }
 }
 
-/* core.waiting(ctx) -> {{key= or what=, where="file:line" or "", task=}, ...}:
+/* runtime.waiting(ctx) -> {{key= or what=, where="file:line" or "", task=}, ...}:
  * the tasks of a component */
 int ahost__component_waiting(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);

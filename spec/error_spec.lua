@@ -9,6 +9,10 @@ describe("an error object", function()
     assert.equal("connect 127.0.0.1:1: connection refused (ECONNREFUSED)", tostring(err))
   end)
 
+  it("keeps zero bytes in its message", function()
+    assert.equal("a\0b", errors.new("CONFIG", "a\0b").message)
+  end)
+
   it("has a code, a message and what was tried", function()
     local _, err = net.connect("127.0.0.1:1")
     assert.equal("ECONNREFUSED", err.code)

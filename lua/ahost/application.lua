@@ -7,8 +7,9 @@
 local bus <const> = require "ahost.bus"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
-local core <const> = require "ahost.component.core"
+local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
+local host <const> = require "ahost.host"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
 local report <const> = require "ahost.component.report"
@@ -39,25 +40,27 @@ Application.__name = "ahost.application"
 -- ---- making --------------------------------------------------------------------------
 
 -- What the top-level keys say of the root. -> values, origin | nil
-local function root_of(keys, values)
+local function root_of(keys, values, component)
   if keys.component then return keys.component, config.origin(values, "component") end
   if keys.components then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
-  return nil
+  return component and {}
 end
 
 local function check_roots(keys, values)
   if not (keys.component and keys.components) then return true end
-  return nil, errors.new("CONFIG", ("%s: components: give either a component or components")
-    :format(config.origin(values, "components") or "configuration"))
+  local where <const> = config.origin(values, "components")
+  return nil, errors.new("CONFIG",
+    (where and where .. ": " or "") .. "components: give either this or component")
 end
 
 --- Checks a configuration as far as that is possible without starting anything:
 --- modules are loaded and each component's `init` is called. May wait.
 ---@param values table     an effective configuration
----@param opts? {directory: string?}   where relative files are that no file names
+---@param opts? {directory: string?, component: table?}   `directory`: where relative
+---  files are that no file names; `component`: the root
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 function application.new(values, opts)
@@ -87,11 +90,16 @@ function Application:build(opts)
     end
     return result
   end
-  local below <const> = { directory = opts.directory, defaults = self.keys.defaults }
-  local root, origin = root_of(self.keys, self.config)
+  local below <const> = {
+    directory = opts.directory,
+    defaults = self.keys.defaults,
+    component = opts.component,
+  }
+  local root, origin = root_of(self.keys, self.config, opts.component)
   if root then
     below.at = origin
     self.root = collect(tree.build(root, below))
+    below.component, below.at = nil, nil
   end
   self.wired = collect(wiring.components(self.config, below))
   self.listeners = collect(wiring.listeners(self.config.listen))
@@ -124,11 +132,11 @@ end
 function Application:open(outer)
   self.outer = outer
   self.order = {}
-  self.ctx = core.application(outer)
+  self.ctx = runtime.application(outer)
   self.bus = bus.new()
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
-  self.watch = core.watch(self.ctx)
+  self.watch = runtime.watch(self.ctx)
   for _, listener in ipairs(self.listeners) do
     self.bus:subscribe(listener.message, listener.fn)
   end
@@ -162,7 +170,7 @@ end
 
 -- Each request of the host to stop is told to the bus, with its number.
 function Application:take_stops()
-  local stops <const> = core.stops(self.outer)
+  local stops <const> = runtime.stops(self.outer)
   if not stops then return end
   self.outer:spawn("requests to stop", function()
     while stops:wait() do
@@ -175,10 +183,11 @@ end
 -- Tells of the stop. Subscribers may take their time, within stop_timeout.
 function Application:tell_stop()
   self.stop_count = (self.stop_count or 0) + 1
-  local _, err = task.timeout(self.stop_timeout, self.bus.publish_wait, self.bus, "app.stop",
+  local limit <const> = self.stop_timeout
+  local _, err = task.timeout(limit, self.bus.publish_wait, self.bus, "app.stop",
     self.stop_count)
   if errors.is(err, "TIMEDOUT") then
-    self.log:error("subscribers of app.stop did not end within %.14g s", self.stop_timeout)
+    self.log:error("subscribers of app.stop did not end within %.14g s", limit)
   end
 end
 
@@ -256,6 +265,14 @@ function Application:run(opts)
     self:work()
   end)
   return self.status
+end
+
+--- Runs a component that a script has returned, and ends the host with its status.
+---@param component table
+function application.run_component(component)
+  local app, err = application.new({}, { component = component })
+  if not app then error(err, 0) end
+  host.stop(app:run { stops = true, process_signals = true })
 end
 
 return application

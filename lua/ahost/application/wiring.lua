@@ -72,7 +72,8 @@ local function add_nodes(nodes, problems, values, kind, section, opts)
       defaults = opts.defaults,
     })
     nodes[#nodes + 1] = node
-    for _, problem in ipairs(err and err.errors or {}) do problems[#problems + 1] = problem end
+    local wrong <const> = err and err.errors or {}
+    table.move(wrong, 1, #wrong, #problems + 1, problems)
   end
 end
 

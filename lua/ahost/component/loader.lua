@@ -12,8 +12,8 @@ local BUNDLED <const> = "ahost.components."
 local function is_file(name) return name:find("/", 1, true) or name:find("%.lua") end
 
 local function is_missing(err, module)
-  return errors.is(err, "NOTFOUND") and err.message:find("module '" .. module .. "' not found",
-    1, true)
+  local text <const> = ("module '%s' not found"):format(module)
+  return errors.is(err, "NOTFOUND") and err.message:find(text, 1, true)
 end
 
 -- -> component | nil, err

@@ -1,7 +1,7 @@
 -- What to tell of components that do not start: which, what each waits for, and where
 -- in its code.
 
-local core <const> = require "ahost.component.core"
+local runtime <const> = require "ahost.component.runtime"
 local tree <const> = require "ahost.component.tree"
 
 local report <const> = {}
@@ -35,7 +35,7 @@ local function add(lines, node, depth)
   if not node.starting then return end
   local indent <const> = ("  "):rep(depth)
   lines[#lines + 1] = ("%s%s: %s"):format(indent, tree.describe(node), PHASES[node.state])
-  for _, wait in ipairs(core.waiting(node.ctx)) do
+  for _, wait in ipairs(runtime.waiting(node.ctx)) do
     local text <const> = describe_wait(node, wait)
     if text then lines[#lines + 1] = indent .. "  " .. text end
   end
@@ -49,10 +49,14 @@ local function unfinished(nodes)
 end
 
 local HEADS <const> = {
-  stuck = function() return "these components wait for what nobody is left to publish" end,
+  stuck = function()
+    return "these components wait for what nobody is left to publish"
+  end,
   late = function(outcome, timeout)
     local node <const> = outcome.node
-    if not node then return ("the components did not start within %s"):format(seconds(timeout)) end
+    if not node then
+      return ("the components did not start within %s"):format(seconds(timeout))
+    end
     return ("%s did not start within %s"):format(tree.describe(node),
       seconds(node.settings.start_timeout))
   end,

@@ -2,7 +2,7 @@
 -- start is over when all have started, one has failed, none can go on, it takes too
 -- long, or the application is to end.
 
-local core <const> = require "ahost.component.core"
+local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
@@ -29,7 +29,7 @@ end
 -- ---- phases --------------------------------------------------------------------------
 
 function Starting:failed(node, phase)
-  local has_failed, err, traceback = core.failure(node.ctx)
+  local has_failed, err, traceback = runtime.failure(node.ctx)
   if has_failed then
     self:settle {
       what = "failed",
@@ -73,7 +73,7 @@ end
 local function place(node)
   local below <const> = {}
   for i, child in ipairs(node.children) do below[i] = child.ctx end
-  core.place(node.ctx, below)
+  runtime.place(node.ctx, below)
 end
 
 -- The context in which the node's publications appear.
@@ -85,8 +85,9 @@ end
 
 function Starting:start(node)
   if self.over then return false end
-  node.ctx = core.context(home_of(self.app, node), node.path == "" and "root" or node.path,
-    node.resource_name, node.settings.isolated)
+  local name <const> = node.path == "" and "root" or node.path
+  node.ctx = runtime.context(home_of(self.app, node), name, node.resource_name,
+    node.settings.isolated)
   node.starting = self
   self:limit(node)
   if not (self:run_phase(node, "prepare") and self:start_children(node)

@@ -1,8 +1,8 @@
 -- What happens when a started component fails: it is started again, as often as its
--- settings allow, or the application ends. Others that hold what it had published are
--- given the new values: by their `rebind(self, key, value)`, or by a restart of their own.
+-- settings allow, or the application ends. Others that hold what it had published get
+-- the new values: by their `rebind(self, key, value)`, or by a restart of their own.
 
-local core <const> = require "ahost.component.core"
+local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local report <const> = require "ahost.component.report"
 local starting <const> = require "ahost.component.starting"
@@ -35,7 +35,8 @@ local function close(node, err)
     for i = #here.children, 1, -1 do visit(here.children[i]) end
     if not here.ctx then return end
     here.ended = true
-    table.move(core.published(here.ctx), 1, #core.published(here.ctx), #keys + 1, keys)
+    local own <const> = runtime.published(here.ctx)
+    table.move(own, 1, #own, #keys + 1, keys)
     here.ctx:close(err)
   end
   visit(node)
@@ -62,7 +63,7 @@ end
 local function held_keys(node, keys)
   local set <const>, found <const> = {}, {}
   for _, key in ipairs(keys) do set[key] = true end
-  for _, key in ipairs(core.held(node.ctx)) do
+  for _, key in ipairs(runtime.held(node.ctx)) do
     if set[key] then
       found[#found + 1] = key
       set[key] = nil
@@ -78,9 +79,8 @@ end
 
 local function rebind(app, node, key)
   local value <const> = app.ctx:get(key)
-  local call <const> = node.ctx:spawn("rebind " .. key, node.component.rebind, node.instance,
-    key, value)
-  call:join()
+  local rebinds <const> = node.component.rebind
+  node.ctx:spawn("rebind " .. key, rebinds, node.instance, key, value):join()
 end
 
 -- Gives the new values to those who hold the old ones, in the order of their starts.
@@ -91,8 +91,8 @@ local function rebind_holders(app, origin, keys)
       if #held > 0 and node.component.rebind then
         for _, key in ipairs(held) do rebind(app, node, key) end
       elseif #held > 0 then
-        app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node), held[1],
-          tree.describe(origin))
+        app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node),
+          held[1], tree.describe(origin))
         supervision.restart(app, node)
       end
     end
@@ -149,7 +149,7 @@ end
 ---@param node ahost.ComponentNode
 function supervision.watch(app, node)
   local ctx <const> = node.ctx
-  local what, err, traceback = core.wait(ctx)
+  local what, err, traceback = runtime.wait(ctx)
   if app.stopping:is_set() or node.ended or node.ctx ~= ctx then return end
   local policy <const> = node.settings.restart
   if what == "failed" then

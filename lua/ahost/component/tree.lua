@@ -30,8 +30,9 @@ local MOST_LEVELS <const> = 50
 
 ---@return string text   what messages call a component
 function tree.describe(node)
-  local name <const> = node.path == "" and "the root component" or "component " .. node.path
-  return node.type == node.alias and name or ("%s (%s)"):format(name, node.type)
+  if node.path == "" then return "the root component" end
+  if node.type == node.alias then return "component " .. node.path end
+  return ("component %s (%s)"):format(node.path, node.type)
 end
 
 -- ---- problems ------------------------------------------------------------------------
@@ -54,7 +55,7 @@ local Base <const> = {}
 --- Adds a component below this one; only in `init`. What the configuration says of the
 --- alias wins over `values`.
 ---@param alias string
----@param type_? string    the alias, if left out
+---@param type_? string|table   the alias, if left out; or the component itself
 ---@param values? table
 function Base:add(alias, type_, values)
   local adding <const> = self._adding
@@ -69,8 +70,8 @@ function Base:add(alias, type_, values)
       :format(alias, type(values)), 2)
   end
   local given <const> = config.merge({}, values)
-  given.type = type_ or given.type
-  adding[alias] = given
+  if type(type_) == "string" then given.type = type_ end
+  adding[alias] = { values = given, component = type(type_) == "table" and type_ or nil }
   adding[#adding + 1] = alias
 end
 
@@ -127,19 +128,20 @@ end
 function Builder:child_map(values, origin, path)
   if values == nil or values == json.null then return {} end
   if not is_map(values) then
-    self:complain(origin, join(path, "components"), "must be a map of components by alias")
+    self:complain(origin, join(path, "components"),
+      "must be a map of components by alias")
     return nil
   end
   return values
 end
 
 -- The configurations of a node's children: from its code, from its table, and from the
--- configuration, which wins. -> {{alias, values, holder}, ...}
+-- configuration, which wins. -> {{alias=, layers=, at=, component=}, ...}
 function Builder:child_list(node, added)
   local raw <const> = node.raw.components
   local own <const> = self:child_map(node.component.components, nil, node.path) or {}
-  local external <const> = self:child_map(raw, config.origin(node.raw, "components"), node.path)
-    or {}
+  local origin <const> = config.origin(node.raw, "components")
+  local external <const> = self:child_map(raw, origin, node.path) or {}
   local list, seen = {}, {}
   local function take(alias)
     if seen[alias] then return end
@@ -153,7 +155,13 @@ function Builder:child_list(node, added)
   table.sort(rest)
   for _, alias in ipairs(rest) do take(alias) end
   for i, alias in ipairs(list) do
-    list[i] = { alias, { own[alias], added[alias], external[alias] }, external }
+    local from_code <const> = added[alias] or {}
+    list[i] = {
+      alias = alias,
+      layers = { own[alias], from_code.values, external[alias] },
+      at = config.origin(external, alias),
+      component = from_code.component,
+    }
   end
   return list
 end
@@ -191,9 +199,11 @@ end
 
 function Builder:check_options(node, at)
   local place <const> = place_of(node, at)
-  local ok, checked, problems = pcall(options.check, node.component.options, node.raw, place)
+  local schema <const> = node.component.options
+  local ok, checked, problems = pcall(options.check, schema, node.raw, place)
   if not ok then
-    self:complain(nil, node.path, ("the options of type '%s': %s"):format(node.type, checked))
+    self:complain(nil, node.path,
+      ("the options of type '%s': %s"):format(node.type, checked))
     return
   end
   local own, wrong = settings.check(node.component, node.raw, place)
@@ -204,6 +214,10 @@ function Builder:check_options(node, at)
 end
 
 function Builder:load(node, directory, at)
+  if node.component then
+    node.directory = directory
+    return true
+  end
   local source <const> = config.source(node.raw, "type")
   local from <const> = source and (source:match("^(.*)/[^/]*$") or ".") or directory
   local component, err, home = loader.load(node.type, from)
@@ -221,10 +235,12 @@ local function type_of(alias, raw)
   return alias:match("^[^/]*")
 end
 
----@return ahost.ComponentNode?
-function Builder:build(alias, layers, parent, at)
+-- A node without its component's own options. `child` is as in child_list.
+-- -> node | nil
+function Builder:new_node(child, parent)
+  local alias <const> = child.alias
   local path <const> = parent and join(parent.path, alias) or self.path
-  local raw = self:merge_layers(layers, at, path)
+  local raw <const> = self:merge_layers(child.layers, child.at, path)
   if not raw then return nil end
   local node <const> = {
     path = path,
@@ -240,13 +256,25 @@ function Builder:build(alias, layers, parent, at)
     self:complain(config.origin(raw, "type"), path, "type must be a string")
     return nil
   elseif node.level > MOST_LEVELS then
-    self:complain(at, path, "components are nested too deeply; does one contain itself?")
+    self:complain(child.at, path,
+      "components are nested too deeply; does one contain itself?")
     return nil
   end
+  -- Another type than that of the code comes from the configuration.
+  if raw.type == nil then node.component = child.component end
+  return node
+end
+
+---@return ahost.ComponentNode?
+function Builder:build(child, parent)
+  local node <const> = self:new_node(child, parent)
+  if not node then return nil end
   local defaults <const> = self.defaults[node.type]
-  if defaults then node.raw = self:merge_layers({ defaults, raw }, at, path) or raw end
-  if self:load(node, parent and parent.directory or self.directory, at) then
-    self:check_options(node, at)
+  if defaults then
+    node.raw = self:merge_layers({ defaults, node.raw }, child.at, node.path) or node.raw
+  end
+  if self:load(node, parent and parent.directory or self.directory, child.at) then
+    self:check_options(node, child.at)
     self:build_children(node)
   end
   return node
@@ -260,16 +288,15 @@ function Builder:build_children(node)
     return
   end
   for _, child in ipairs(self:child_list(node, added)) do
-    local alias, layers, holder = table.unpack(child)
-    node.children[#node.children + 1] =
-      self:build(alias, layers, node, config.origin(holder, alias))
+    node.children[#node.children + 1] = self:build(child, node)
   end
 end
 
 --- Makes the tree below a root. May wait, as modules are loaded and `init` is called.
 ---@param values table       the configuration of the root: {type=, ...}
----@param opts? {path: string?, alias: string?, at: string?, directory: string?, defaults: table?}
----  `defaults`: configurations by type, the lowest layer; `at`: where the root was written
+---@param opts? {path: string?, alias: string?, at: string?, directory: string?,
+---  defaults: table?, component: table?}   `defaults`: configurations by type, the
+---  lowest layer; `at`: where the root was written; `component`: that of the root
 ---@return ahost.ComponentNode? root
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 function tree.build(values, opts)
@@ -280,7 +307,12 @@ function tree.build(values, opts)
     directory = opts.directory,
     defaults = opts.defaults or {},
   }, Builder)
-  local root <const> = builder:build(opts.alias or "root", { values }, nil, opts.at)
+  local root <const> = builder:build {
+    alias = opts.alias or "root",
+    layers = { values },
+    at = opts.at,
+    component = opts.component,
+  }
   if #builder.problems == 0 then return root end
   return nil, errors.new("CONFIG", table.concat(builder.problems, "\n"),
     { errors = builder.problems })

@@ -23,6 +23,13 @@ local FUNCTIONS <const> = {
 -- All values of a chunk's table, those that stand in it twice counted twice.
 local MOST <const> = 1000000
 
+-- A misspelt name is an error, not a value that is missing.
+local STRICT <const> = {
+  __index = function(_, name)
+    error(("there is no %s in a configuration file"):format(tostring(name)), 2)
+  end,
+}
+
 -- -> what the chunk sees: copies, so that it changes nothing for others
 local function environment(lookup)
   local env = {}
@@ -51,7 +58,7 @@ local function environment(lookup)
     local v, problem = lookup.file(name)
     return v == nil and error(problem, 2) or v
   end
-  return env
+  return setmetatable(env, STRICT)
 end
 
 local TOO_DEEP <const> = ("is nested more than %d levels deep"):format(value.MAX_DEPTH)

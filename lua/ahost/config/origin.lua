@@ -74,9 +74,9 @@ end
 
 ---A record of `over` layered upon `under`; `keys` are those of the upper one.
 function origin.layer(under, over, keys)
-  local marks = {}
+  local marks, mark = {}, over or origin.UNKNOWN
   for key in next, keys do
-    marks[key] = over
+    marks[key] = mark
   end
   return { marks = marks, under = under, spellings = origin.join_spellings(under, over) }
 end

@@ -51,16 +51,15 @@ end
 local function put(root, set, v, name)
   local at, last = root, #set.keys
   for i, key in ipairs(set.keys) do
-    local inner = at[key]
+    local marks = {}
     if i == last then
-      inner = v
-    elseif not value.is_map(inner) then
-      inner = {}
-      records[inner] = { source = name }
+      at[key], marks[key] = v, name
+    elseif not value.is_map(at[key]) then
+      at[key], marks[key] = {}, name
+      records[at[key]] = { source = name }
     end
-    at[key] = inner
-    origin.mark(at, { [key] = name }, i < last and origin.spelling(set.keys, i) or nil)
-    at = inner
+    origin.mark(at, marks, i < last and origin.spelling(set.keys, i) or nil)
+    at = at[key]
   end
 end
 

@@ -13,19 +13,18 @@ local function as_is(text)
   return (text:gsub("%${", "$${"))
 end
 
--- -> text | nil, problem
+-- -> text, or the default | nil, problem
 local function variable(env, name, default)
   if not name:find "^[%w_]+$" then
     return nil, ("%q is no name of an environment variable"):format(name)
   end
   local v = env[name]
-  if v == nil then
-    v = default
-  end
-  if v == nil then
+  if v ~= nil then
+    return as_is(v)
+  elseif default == nil then
     return nil, ("environment variable %s is not set"):format(name)
   end
-  return v
+  return default
 end
 
 -- A file's text loses one line end, the last: that is how secrets are stored.
@@ -35,7 +34,7 @@ local function contents(name, of)
   if not text then
     return nil, ("%s cannot be read: %s"):format(full, reason)
   end
-  return (text:gsub("\r?\n$", ""))
+  return as_is((text:gsub("\r?\n$", "")))
 end
 
 local tags = {}
@@ -67,7 +66,7 @@ local function resolve(self, container, key, node)
     v, problem = apply(self.load, node.value, self.of)
   end
   if v ~= nil then
-    return as_is(v)
+    return v
   end
   self:complain(container, key, problem)
   return value.null
@@ -100,12 +99,10 @@ end
 local function read_lua(load, text, name)
   local lookup = {}
   function lookup.env(variable_name, default)
-    local v, problem = variable(load.env, variable_name, default)
-    return type(v) == "string" and as_is(v) or v, problem
+    return variable(load.env, variable_name, default)
   end
   function lookup.file(path)
-    local v, problem = contents(path, name)
-    return v and as_is(v), problem
+    return contents(path, name)
   end
   return chunk.run(text, name, lookup, load.problems)
 end
