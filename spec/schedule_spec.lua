@@ -173,18 +173,15 @@ describe("the component schedule", function()
         .. "1h30m 3d 1w), not 0")
   end)
 
-  it("fails to start when there is no such function", function()
-    local function start(func)
-      local schedule <const> = assert(build { every = 1, func = func })
-      local ok, err = pcall(context.scope, function(ctx) schedule:start(ctx) end)
-      assert.is_false(ok)
-      return tostring(err)
-    end
-    assert.match("^func: module 'no.such.module' not found", start "no.such.module:x")
-    assert.equal("func: module 'string' has no 'formt' "
-      .. '(did you mean "format"?) (NOTFOUND)', start "string:formt")
-    assert.equal("func: 'math:pi' is a number, not a function", start "math:pi")
-    assert.equal("func: it is a number, not a function", start(5))
+  it("is refused when there is no such function", function()
+    assert_refused({ every = 1, func = "no.such.module:x" },
+      "schedule/job: func: module 'no.such.module' not found")
+    assert_refused({ every = 1, func = "string:formt" }, "schedule/job: func: "
+      .. "module 'string' has no 'formt' (did you mean \"format\"?)")
+    assert_refused({ every = 1, func = "math:pi" },
+      "schedule/job: func: 'math:pi' is a number, not a function")
+    assert_refused({ every = 1, func = 5 },
+      "schedule/job: func: it is a number, not a function")
   end)
 
   it("leaves out late runs if it is to", function()

@@ -1,5 +1,8 @@
 local context <const> = require "ahost.context"
+local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
+local process <const> = require "ahost.process"
+local subprocess <const> = require "spec.subprocess"
 local testing <const> = require "ahost.testing"
 
 local function exists(path)
@@ -61,5 +64,105 @@ describe("testing.free_port", function()
     local port <const> = testing.free_port()
     local listener <close> = assert(net.listen("127.0.0.1:" .. port))
     assert.equal("127.0.0.1:" .. port, listener:address())
+  end)
+end)
+
+describe("testing.capture", function()
+  it("keeps what is written, in order", function()
+    local capture <const> = testing.capture()
+    print("one", 1)
+    io.write("two\n")
+    process.stdout:write("three", { "\n", "four" }, "\n")
+    io.stdout:flush()
+    os.execute("echo five")
+    io.stdout:write("six\n")
+    io.stderr:write("oh\n")
+    process.stderr:write("dear\n")
+    assert.equal("oh\ndear\n", capture.errors)
+    local output <const> = "one\t1\ntwo\nthree\nfour\nfive\nsix\n"
+    assert.equal(output, capture.output)
+    print("seven")
+    capture:close()
+    assert.equal(output .. "seven\n", capture.output)
+    assert.is_nil(capture.unknown)
+  end)
+
+  it("keeps what is logged, and from going elsewhere", function()
+    local capture <const> = testing.capture()
+    log.get("a.b"):warning("attempt %d of %d", 1, 3)
+    log.get("a.b"):error("given up")
+    log.get("a.c"):error("the same")
+    assert.equal("", capture.errors)
+    assert.equal(3, #capture.records)
+    assert.equal("given up", capture:find { level = "error" }.text)
+    assert.equal("the same", capture:find { level = "error", logger = "a.c" }.text)
+    assert.equal("attempt 1 of 3", capture:find { text = "^attempt %d" }.text)
+    assert.is_nil(capture:find { level = "error", text = "attempt" })
+    assert.is_nil(capture:find { logger = "a" })
+    capture:close()
+    assert.equal(3, #capture.records)
+  end)
+
+  it("finds patterns everywhere", function()
+    local capture <close> = testing.capture()
+    print("the output")
+    io.stderr:write("the errors")
+    log.get("x"):error("the record")
+    assert.equal("output", capture:find "out%a+")
+    assert.equal("errors", capture:find "err%a+")
+    assert.equal("record", capture:find "rec%a+")
+    assert.is_nil(capture:find "nothing")
+  end)
+
+  it("ends with its context", function()
+    local capture
+    context.scope(function()
+      capture = testing.capture()
+      print("inside")
+      context.current():on_close(function() print("at the end") end)
+    end)
+    local other <const> = testing.capture()
+    print("after")
+    assert.equal("inside\nat the end\n", capture.output)
+    assert.equal("after\n", other.output)
+  end)
+
+  it("is one at a time", function()
+    local capture <close> = testing.capture()
+    local ok, message = pcall(testing.capture)
+    capture:close()
+    capture:close()
+    assert.is_false(ok)
+    assert.matches("there is a capture already", message)
+    testing.capture():close()
+  end)
+
+  it("leaves the streams of the process as they were", function()
+    local result <const> = subprocess.shell [[
+      cat >$0.lua <<'END'
+        local process, testing = require "ahost.process", require "ahost.testing"
+        print "before"
+        local capture = testing.capture()
+        print "inside"
+        process.stdout:write("inside\n")
+        process.stdout:close()
+        assert(not process.stdout:write("late"))
+        capture:close()
+        print "after"
+        process.stdout:write("stream\n")
+        process.stderr:write("errors\n")
+        require("ahost.host").stop()
+END
+      $ahost $0.lua]]
+    assert.equal("before\nafter\nstream", (result.out:gsub("\n$", "")))
+    assert.equal("errors\n", result.err)
+  end)
+
+  it("of much, and of zeros, has it all", function()
+    local capture <const> = testing.capture()
+    local text <const> = ("0123456789\n\0"):rep(100000)
+    io.write(text)
+    capture:close()
+    assert.is_true(capture.output == text)
   end)
 end)
