@@ -68,10 +68,12 @@ local function raw_copy(t, depth)
   return result
 end
 
-local function expanded_copy(t, zone, depth)
+-- `trail` holds the keys that lead to the table.
+local function expanded_copy(t, zone, trail, depth)
   local result = raw_copy(t, depth)
   local found = problems.new()
-  expand.tree(result, { problems = found }, zone)
+  expand.tree(result, { problems = found, trail = table.move(trail, 1, depth, 1, {}),
+    depth = depth }, zone)
   local err = found:error()
   if err then
     error(err, 0)
@@ -91,7 +93,7 @@ end
 local copy
 
 -- Copies all that is not dotted. -> copy, or nil where a key is.
-local function copy_plain(t, zone, depth)
+local function copy_plain(t, zone, trail, depth)
   local record = records[t]
   local literal = record or zone == LITERAL or getmetatable(t) == array
   local result = {}
@@ -100,7 +102,8 @@ local function copy_plain(t, zone, depth)
       return nil
     end
     if type(v) == "table" then
-      result[key] = copy(v, zone and below(zone, key), depth + 1)
+      trail[depth + 1] = key
+      result[key] = copy(v, zone and below(zone, key), trail, depth + 1)
     else
       result[key] = v
     end
@@ -110,43 +113,46 @@ local function copy_plain(t, zone, depth)
 end
 
 -- -> an expanded copy of a table; objects are handed on
-function copy(t, zone, depth)
+function copy(t, zone, trail, depth)
   local metatable = getmetatable(t)
   if metatable == nil then
     check_depth(depth)
-    return copy_plain(t, zone, depth) or expanded_copy(t, zone, depth)
+    return copy_plain(t, zone, trail, depth) or expanded_copy(t, zone, trail, depth)
   elseif metatable == array then
     check_depth(depth)
-    return setmetatable(copy_plain(t, zone == LITERAL and zone or nil, depth), array)
+    zone = zone == LITERAL and zone or nil
+    return setmetatable(copy_plain(t, zone, trail, depth), array)
   end
   return t
 end
 
 -- -> a map whose own keys have no dots that mean something
-local function prepared(t, zone, depth)
+local function prepared(t, zone, trail, depth)
   if records[t] or zone == LITERAL or not has_dots(t) then
     return t
   end
-  return expanded_copy(t, zone, depth)
+  return expanded_copy(t, zone, trail, depth)
 end
 
-local function merged(base, over, zone, depth)
+local function merged(base, over, zone, trail, depth)
   check_depth(depth)
-  base, over = prepared(base, zone, depth), prepared(over, zone, depth)
+  base, over = prepared(base, zone, trail, depth), prepared(over, zone, trail, depth)
   local result = {}
   for key, v in next, base do
     local new = over[key]
-    local inner = zone and below(zone, key)
+    trail[depth + 1] = key
     if new == nil then
-      result[key] = type(v) == "table" and copy(v, inner, depth + 1) or v
+      result[key] = type(v) == "table"
+        and copy(v, zone and below(zone, key), trail, depth + 1) or v
     elseif type(new) == "table" and is_map(new) and is_map(v) then
-      result[key] = merged(v, new, inner, depth + 1)
+      result[key] = merged(v, new, zone and below(zone, key), trail, depth + 1)
     end
   end
   for key, new in next, over do
     if result[key] == nil then
-      local inner = zone and below(zone, key)
-      result[key] = type(new) == "table" and copy(new, inner, depth + 1) or new
+      trail[depth + 1] = key
+      result[key] = type(new) == "table"
+        and copy(new, zone and below(zone, key), trail, depth + 1) or new
     end
   end
   local under, upper = records[base], records[over]
@@ -159,13 +165,13 @@ end
 ---@param over table
 ---@return table            new, expanded; raises an error object (code CONFIG)
 function merge.copies(base, over)
-  return merged(base, over, expand.ROOT, 1)
+  return merged(base, over, expand.ROOT, {}, 0)
 end
 
 ---@param t table
 ---@return table            a copy, expanded; raises as `merge.copies` does
 function merge.copy(t)
-  return copy(t, expand.ROOT, 1)
+  return copy(t, expand.ROOT, {}, 0)
 end
 
 return merge
