@@ -10,8 +10,10 @@ local array <const> = value.array
 local below <const> = expand.below
 local is_map <const> = value.is_map
 local find <const> = string.find
+local getmetatable <const>, type <const> = getmetatable, type
 local records <const> = origin.records
 local LITERAL <const> = expand.LITERAL
+local MAX_DEPTH <const> = value.MAX_DEPTH
 
 local merge = {}
 
@@ -50,16 +52,16 @@ function merge.fill(base, defaults, mark)
   origin.mark(base, marks)
 end
 
-local function check_depth(depth)
-  if depth > value.MAX_DEPTH then
-    error(errors.new("CONFIG", ("tables are nested more than %d levels deep, or contain "
-      .. "themselves"):format(value.MAX_DEPTH)), 0)
-  end
+local function fail_too_deep()
+  error(errors.new("CONFIG", ("tables are nested more than %d levels deep, or contain "
+    .. "themselves"):format(MAX_DEPTH)), 0)
 end
 
 -- A copy with its keys as they are; of what is expanded already, that is known.
 local function raw_copy(t, depth)
-  check_depth(depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  end
   local result = setmetatable({}, getmetatable(t))
   for key, v in next, t do
     result[key] = value.is_container(v) and raw_copy(v, depth + 1) or v
@@ -92,10 +94,11 @@ end
 
 local copy
 
--- Copies all that is not dotted. -> copy, or nil where a key is.
+-- Copies all that is not dotted. -> copy, or nil where a key is. Only what has a
+-- record, or dots that are data, needs one.
 local function copy_plain(t, zone, trail, depth)
-  local record = records[t]
-  local literal = record or zone == LITERAL or getmetatable(t) == array
+  local record = records[t] or zone == LITERAL and origin.UNKNOWN
+  local literal = record or getmetatable(t) == array
   local result = {}
   for key, v in next, t do
     if not literal and type(key) == "string" and find(key, ".", 1, true) then
@@ -108,19 +111,21 @@ local function copy_plain(t, zone, trail, depth)
       result[key] = v
     end
   end
-  records[result] = record or origin.UNKNOWN
+  if record then
+    records[result] = record
+  end
   return result
 end
 
 -- -> an expanded copy of a table; objects are handed on
 function copy(t, zone, trail, depth)
   local metatable = getmetatable(t)
-  if metatable == nil then
-    check_depth(depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  elseif metatable == nil then
     return copy_plain(t, zone, trail, depth) or expanded_copy(t, zone, trail, depth)
   elseif metatable == array then
-    check_depth(depth)
-    zone = zone == LITERAL and zone or nil
+    zone = zone == LITERAL and zone or nil -- no names of zones in lists
     return setmetatable(copy_plain(t, zone, trail, depth), array)
   end
   return t
@@ -135,7 +140,9 @@ local function prepared(t, zone, trail, depth)
 end
 
 local function merged(base, over, zone, trail, depth)
-  check_depth(depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  end
   base, over = prepared(base, zone, trail, depth), prepared(over, zone, trail, depth)
   local result = {}
   for key, v in next, base do
@@ -156,8 +163,11 @@ local function merged(base, over, zone, trail, depth)
     end
   end
   local under, upper = records[base], records[over]
-  local known = under or upper
-  records[result] = known and origin.layer(under, upper, over) or origin.UNKNOWN
+  if under or upper then
+    records[result] = origin.layer(under, upper, over)
+  elseif zone == LITERAL then
+    records[result] = origin.UNKNOWN
+  end
   return result
 end
 
