@@ -70,7 +70,8 @@ local function raw_copy(t, depth)
   return result
 end
 
--- `trail` holds the keys that lead to the table.
+-- `trail` holds the keys that lead to the table; trail.plain[key] is true for keys
+-- that are known to have no dot.
 local function expanded_copy(t, zone, trail, depth)
   local result = raw_copy(t, depth)
   local found = problems.new()
@@ -83,9 +84,19 @@ local function expanded_copy(t, zone, trail, depth)
   return result
 end
 
-local function has_dots(t)
+-- Whether a key has a dot; `plain` remembers those that have none, as most keys of a
+-- configuration occur often.
+local function is_dotted(key, plain)
+  if type(key) == "string" and find(key, ".", 1, true) then
+    return true
+  end
+  plain[key] = true
+  return false
+end
+
+local function has_dots(t, plain)
   for key in next, t do
-    if type(key) == "string" and find(key, ".", 1, true) then
+    if not plain[key] and is_dotted(key, plain) then
       return true
     end
   end
@@ -99,9 +110,9 @@ local copy
 local function copy_plain(t, zone, trail, depth)
   local record = records[t] or zone == LITERAL and origin.UNKNOWN
   local literal = record or getmetatable(t) == array
-  local result = {}
+  local plain, result = trail.plain, {}
   for key, v in next, t do
-    if not literal and type(key) == "string" and find(key, ".", 1, true) then
+    if not literal and not plain[key] and is_dotted(key, plain) then
       return nil
     end
     if type(v) == "table" then
@@ -133,7 +144,7 @@ end
 
 -- -> a map whose own keys have no dots that mean something
 local function prepared(t, zone, trail, depth)
-  if records[t] or zone == LITERAL or not has_dots(t) then
+  if records[t] or zone == LITERAL or not has_dots(t, trail.plain) then
     return t
   end
   return expanded_copy(t, zone, trail, depth)
@@ -175,13 +186,13 @@ end
 ---@param over table
 ---@return table            new, expanded; raises an error object (code CONFIG)
 function merge.copies(base, over)
-  return merged(base, over, expand.ROOT, {}, 0)
+  return merged(base, over, expand.ROOT, { plain = {} }, 0)
 end
 
 ---@param t table
 ---@return table            a copy, expanded; raises as `merge.copies` does
 function merge.copy(t)
-  return copy(t, expand.ROOT, {}, 0)
+  return copy(t, expand.ROOT, { plain = {} }, 0)
 end
 
 return merge
