@@ -1,6 +1,8 @@
 -- The tables that the benchmark of merging takes: what a YAML file of 1 MiB holds,
--- a thousand components with some options each, in two versions. In the second one
--- each component has some values of its own.
+-- 2,300 components with some options each, in two versions that differ in values and
+-- in one option.
+local COUNT <const> = 2300
+
 local function component(i, version)
   return {
     type = "module." .. i % 17 .. ":Component",
@@ -17,10 +19,11 @@ local function component(i, version)
   }
 end
 
-return function(version, count)
+return function(version)
   local components = {}
-  for i = 1, count do
+  for i = 1, COUNT do
     components[("component_%d"):format(i)] = component(i, version)
   end
-  return { components = components, logging = { loggers = { ["a.b"] = { level = "info" } } } }
+  local loggers = { ["a.b"] = { level = "info" } }
+  return { components = components, logging = { loggers = loggers } }
 end
