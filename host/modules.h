@@ -15,6 +15,7 @@ int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
+int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.context", ahost__open_context)                                    \
@@ -28,6 +29,7 @@ int ahost__open_yaml(lua_State *L);
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.yaml", ahost__open_yaml)                                          \
+    X("ahost.yaml.core", ahost__open_yaml_core)                                \
     X("cjson", luaopen_cjson)
 
 #endif

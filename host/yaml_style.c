@@ -20,8 +20,8 @@
  */
 
 static bool is_old_word(const char *s) {
-    static const char *const words[] = {
-        "y", "n", "yes", "no", "on", "off", "true", "false", "null", "=", "<<"};
+    static const char *const words[] = {"yes",   "no",   "on", "off", "true",
+                                        "false", "null", "=",  "<<"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(s, words[i]) == 0)
             return true;
