@@ -106,7 +106,9 @@ static bool can_begin(const char *s) {
 static bool is_plain(const char *s, size_t length, bool flow) {
     return length > 0 && can_begin(s) && s[length - 1] != ' ' &&
            s[length - 1] != ':' && strstr(s, ": ") == NULL &&
-           strstr(s, " #") == NULL && (!flow || strpbrk(s, ",[]{}") == NULL) &&
+           strstr(s, " #") == NULL &&
+           (!flow ||
+            (strpbrk(s, ",[]{}") == NULL && strstr(s, ":?") == NULL)) &&
            !is_something_else(s, length);
 }
 

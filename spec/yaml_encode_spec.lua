@@ -100,6 +100,13 @@ c:
     writes("'''\"x'\n", "'\"x")
   end)
 
+  it("quotes strings that mean something within brackets only there", function()
+    for _, s in ipairs { "a,b", "a[b", "a]", "a{", "a}", "a:?b" } do
+      writes(("['%s']"):format(s), { s }, { flow = true })
+      writes(s .. "\n", s)
+    end
+  end)
+
   it("leaves all others plain", function()
     for _, s in ipairs {
       "x", "a b", "10ms", "127.0.0.1:80", "a::1", "http://x/y?z#t",
