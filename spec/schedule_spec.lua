@@ -35,6 +35,13 @@ local function with_clock(fn)
   return fn(fake)
 end
 
+-- Holds how the message about a bad configuration begins.
+local function assert_refused(values, problem)
+  local ok, instance, problems = pcall(build, values)
+  local message <const> = ok and problems[1] or instance.message
+  assert.equal(problem, message:sub(1, #problem))
+end
+
 describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
     local events <const> = sync.queue(10)
@@ -158,10 +165,6 @@ describe("the component schedule", function()
   end)
 
   it("tells what is wrong with its options", function()
-    local function assert_refused(values, problem)
-      local ok, instance, problems = pcall(build, values)
-      assert.equal(problem, ok and problems[1] or instance.message)
-    end
     assert_refused({ cron = "61 * * * *", func = print },
       "schedule/job.cron: minute: 61 is not from 0 to 59")
     assert_refused({ func = print }, "either 'every' or 'cron' is needed")
@@ -175,13 +178,13 @@ describe("the component schedule", function()
 
   it("is refused when there is no such function", function()
     assert_refused({ every = 1, func = "no.such.module:x" },
-      "schedule/job: func: module 'no.such.module' not found")
-    assert_refused({ every = 1, func = "string:formt" }, "schedule/job: func: "
+      "func: module 'no.such.module' not found")
+    assert_refused({ every = 1, func = "string:formt" }, "func: "
       .. "module 'string' has no 'formt' (did you mean \"format\"?)")
     assert_refused({ every = 1, func = "math:pi" },
-      "schedule/job: func: 'math:pi' is a number, not a function")
+      "func: 'math:pi' is a number, not a function")
     assert_refused({ every = 1, func = 5 },
-      "schedule/job: func: it is a number, not a function")
+      "func: it is a number, not a function")
   end)
 
   it("leaves out late runs if it is to", function()
