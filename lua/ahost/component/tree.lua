@@ -184,7 +184,7 @@ end
 
 -- Layers of configuration, lowest first; nil and null are empty. -> map | nil
 function Builder:merge_layers(layers, origin, path)
-  local merged = {}
+  local merged
   for i = 1, 3 do
     local layer <const> = layers[i]
     if layer ~= nil and layer ~= json.null then
@@ -194,10 +194,10 @@ function Builder:merge_layers(layers, origin, path)
             :format(type(layer) == "table" and "a list" or tostring(layer)))
         return nil
       end
-      merged = config.merge(merged, layer)
+      merged = merged and config.merge(merged, layer) or layer
     end
   end
-  return merged
+  return merged or {}
 end
 
 -- Where the options of a node were written, for messages.
