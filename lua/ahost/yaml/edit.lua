@@ -499,7 +499,8 @@ local function set(text, path, value)
   if before == nil then
     return nil, bad
   end
-  local doc <const>, err <const> = open(text)
+  local bom <const> = text:sub(1, #BOM) == BOM and BOM or ""
+  local doc <const>, err <const> = open(text:sub(#bom + 1))
   if not doc then
     return nil, err
   end
@@ -518,6 +519,7 @@ local function set(text, path, value)
     end
     changed, trail, new = change(doc, spot, path, value)
   end
+  changed = bom .. changed
   local after <const> = yaml.decode(changed, DECODE)
   new = yaml.decode(in_line(new), DECODE)
   if after == nil or not same(after, with(before, trail, 1, new)) then
@@ -540,12 +542,7 @@ end
 function edit.set(text, path, value)
   path = check_path(path, "edit.set")
   in_line(value)
-  local bom <const> = text:sub(1, #BOM) == BOM and BOM or ""
-  local changed <const>, err <const> = set(text:sub(#bom + 1), path, value)
-  if not changed then
-    return nil, err
-  end
-  return bom .. changed
+  return set(text, path, value)
 end
 
 ---Whether there is a value at the path, by an alias or a merge key too.
