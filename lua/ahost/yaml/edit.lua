@@ -3,6 +3,7 @@
 
 local core <const> = require "ahost.yaml.core"
 local errors <const> = require "ahost.error"
+local join <const> = require "ahost.config.path".join
 local json <const> = require "ahost.json"
 local paths <const> = require "ahost.yaml.paths"
 local yaml <const> = require "ahost.yaml"
@@ -229,11 +230,7 @@ local function add_pair(doc, spot, path, value)
   local node <const> = spot.node
   local pair = nest(path, spot.done + 1, value)
   if spot.dotted then
-    local parts = {}
-    for i = spot.done + 1, #path do
-      parts[#parts + 1] = path[i]:gsub("%.", "\\.")
-    end
-    pair = { [table.concat(parts, ".")] = value }
+    pair = { [join(table.move(path, spot.done + 1, #path, 1, {}))] = value }
   end
   if node.flow then
     return add_in_line(doc, node, in_line(pair):sub(2, -2)), pair

@@ -2,6 +2,7 @@
 -- may stand for several keys of the path: "a.b.c" for a, b, c.
 
 local json <const> = require "ahost.json"
+local split <const> = require "ahost.config.path".split
 local yaml <const> = require "ahost.yaml"
 
 local paths = {}
@@ -12,22 +13,6 @@ local paths = {}
 ---@return string
 function paths.show(path, last)
   return last == 0 and "the document" or table.concat(path, ".", 1, last)
-end
-
--- The parts of a dotted key: "a.b\.c" is "a", "b.c".
-local function split(key)
-  if not key:find(".", 1, true) then
-    return { key }
-  end
-  local parts = {}
-  for part in (key:gsub("\\%.", "\0") .. "."):gmatch "(.-)%." do
-    if part == "" then
-      return { key }
-    end
-    part = part:gsub("\0", ".")
-    parts[#parts + 1] = part
-  end
-  return parts
 end
 
 -- How many keys of the path from `i` on a key of the file stands for: nil if it is
