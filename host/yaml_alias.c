@@ -104,23 +104,15 @@ bool ahost__yaml_alias(ahost__yaml_walk *w) {
  * Merge keys
  */
 
-static bool has_metatable(lua_State *L, const char *type) {
-    bool same;
-    if (!lua_getmetatable(L, -1))
-        return false;
-    luaL_getmetatable(L, type);
-    same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
 static bool is_map(lua_State *L) {
-    return lua_istable(L, -1) && !has_metatable(L, AHOST__JSON_ARRAY) &&
-           !has_metatable(L, AHOST__YAML_TAGGED);
+    return lua_istable(L, -1) &&
+           !ahost__yaml_has_metatable(L, AHOST__JSON_ARRAY) &&
+           !ahost__yaml_has_metatable(L, AHOST__YAML_TAGGED);
 }
 
 static bool is_list_of_maps(lua_State *L) {
-    bool good = lua_istable(L, -1) && has_metatable(L, AHOST__JSON_ARRAY);
+    bool good =
+        lua_istable(L, -1) && ahost__yaml_has_metatable(L, AHOST__JSON_ARRAY);
     lua_Integer count = good ? (lua_Integer)lua_rawlen(L, -1) : 0;
     for (lua_Integer i = 1; good && i <= count; i++) {
         lua_rawgeti(L, -1, i);

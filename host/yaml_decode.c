@@ -95,8 +95,11 @@ static int kind_by_tag(const char *name, ahost__yaml_kind kind) {
                : -1;
 }
 
-static bool is_scalar_tag(const char *name) {
-    static const char *const names[] = {"str", "null", "bool", "int", "float"};
+/* Whether the core schema has the tag; to others we say that they are unknown.
+ */
+static bool is_core_tag(const char *name) {
+    static const char *const names[] = {"str",   "null", "bool", "int",
+                                        "float", "map",  "seq"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -129,8 +132,7 @@ static bool take_tagged_scalar(ahost__yaml_walk *w, const char *tag) {
         wrap_tagged(w->L, tag);
         return true;
     }
-    if (name == NULL || !(is_scalar_tag(name) || strcmp(name, "map") == 0 ||
-                          strcmp(name, "seq") == 0))
+    if (name == NULL || !is_core_tag(name))
         return fault_of_tag(w, tag);
     kind = kind_by_tag(name, kind_of_event(&w->reader.event));
     if (kind < 0)
@@ -176,8 +178,7 @@ static bool take_tag(ahost__yaml_walk *w, const char *tag, const char *own) {
         return true;
     if (name != NULL && strcmp(name, own) == 0)
         return true;
-    if (name != NULL && (is_scalar_tag(name) || strcmp(name, "map") == 0 ||
-                         strcmp(name, "seq") == 0))
+    if (name != NULL && is_core_tag(name))
         return ahost__yaml_fault(&w->reader, w->reader.event.start_mark,
                                  "this is a !!%s, and cannot be a !!%s", own,
                                  name);

@@ -25,11 +25,16 @@ void ahost__yaml_prepare(lua_State *L) {
     lua_pop(L, 1);
 }
 
+enum { BOM_LENGTH = 3 };
+
+static bool has_bom(const ahost__yaml_reader *r) {
+    return r->length >= BOM_LENGTH &&
+           memcmp(r->text, "\xEF\xBB\xBF", BOM_LENGTH) == 0;
+}
+
 /* libyaml would guess other encodings, and count a BOM as a character. */
 static void set_input(ahost__yaml_reader *r) {
-    static const char bom[] = "\xEF\xBB\xBF";
-    size_t skipped =
-        r->length >= 3 && memcmp(r->text, bom, 3) == 0 ? sizeof(bom) - 1 : 0;
+    size_t skipped = has_bom(r) ? BOM_LENGTH : 0;
     r->text += skipped;
     r->length -= skipped;
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
@@ -233,6 +238,9 @@ bool ahost__yaml_next(ahost__yaml_reader *r) {
 }
 
 bool ahost__yaml_begin(ahost__yaml_reader *r, bool *empty) {
+    yaml_mark_t start = {0, 0, 0};
+    if (has_bom(r))
+        return ahost__yaml_fault(r, start, "a second byte order mark");
     if (!ahost__yaml_next(r) || !ahost__yaml_next(r))
         return false;
     *empty = r->event.type == YAML_STREAM_END_EVENT;

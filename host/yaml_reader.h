@@ -57,6 +57,9 @@ bool ahost__yaml_fault(ahost__yaml_reader *r, yaml_mark_t mark,
 /* Makes `nil, err` of the message on the top; returns 2. */
 int ahost__yaml_fail(ahost__yaml_reader *r, const char *op, const char *name);
 
+/* Whether the value on the top has the metatable of that type. */
+bool ahost__yaml_has_metatable(lua_State *L, const char *type);
+
 /* Makes the metatable of readers. */
 void ahost__yaml_prepare(lua_State *L);
 

@@ -283,6 +283,7 @@ describe("yaml.decode of bad texts", function()
     reads({ a = 1, b = { 2 } }, "\xef\xbb\xbfa: 1\r\nb:\r\n  - 2\r\n")
     refuses("yaml:1:4: unknown tag !x; quote a value that begins with '!'",
       "\xef\xbb\xbfa: !x\r\n")
+    refuses("yaml:1:1: a second byte order mark", "\xef\xbb\xbf\xef\xbb\xbfa: 1")
   end)
 end)
 
