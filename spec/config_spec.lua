@@ -298,6 +298,13 @@ describe("config.origins", function()
       "m.6", "m.7",
       "m.8", "m.9", "m.10" }, found)
   end)
+
+  it("names empty keys so that lookup finds them", function()
+    local t <const> = { [""] = { [""] = 1, y = 2 }, y = 3 }
+    for path, value in config.origins(t) do
+      assert.equal(value, (config.lookup(t, path)), path)
+    end
+  end)
 end)
 
 describe("config.literal", function()

@@ -112,7 +112,7 @@ end
 
 -- -> the value of a key of the configuration, with nothing left to replace
 local function look_up(self, link, name)
-  local at, prefix = self.root, ""
+  local at, prefix = self.root, nil
   for _, part in ipairs(path.split(name)) do
     local key = is_container(at) and path.key(at, part)
     if not key or at[key] == nil then
@@ -265,6 +265,6 @@ return function(root, env, problems)
   local self = setmetatable({ root = root, env = env, problems = problems, bytes = 0,
     settled = {}, active = {}, chain = {} }, Interpolation)
   local count = problems.count
-  settle_all(self, root, "")
+  settle_all(self, root, nil)
   problems:sort(count)
 end

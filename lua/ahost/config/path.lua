@@ -50,10 +50,10 @@ function path.join(keys)
   return table.concat(parts, ".")
 end
 
----One more key behind a path ("" for the root).
+---One more key behind a path (nil for the root; "" is that of an empty key).
 function path.append(prefix, key)
   local part = tostring(key):gsub("[.\\]", "\\%0")
-  return prefix == "" and part or prefix .. "." .. part
+  return not prefix and part or prefix .. "." .. part
 end
 
 ---The key of a container that a part of a path means: in lists a place.
