@@ -1,5 +1,6 @@
 /*
- * component.c - ahost.component.runtime: contexts of applications and components.
+ * component.c - ahost.component.runtime: contexts of applications and
+ * components.
  *
  * The context of a component is a child of its application's, or of that of an
  * isolated component. What fails in it does not end what is around it: it ends
@@ -22,8 +23,8 @@ static int new_application(lua_State *L) {
     return 1;
 }
 
-/* runtime.context(parent, path, name or nil, isolated) -> ctx. `name` is that of
- * the resources which the component publishes as "default". */
+/* runtime.context(parent, path, name or nil, isolated) -> ctx. `name` is that
+ * of the resources which the component publishes as "default". */
 static int new_context(lua_State *L) {
     ahost__context *parent = ahost__check_context(L, 1), *ctx;
     luaL_checkstring(L, 2);
@@ -101,9 +102,9 @@ static int await_end(lua_State *L, ahost__context *ctx) {
     return ahost__await(L, w);
 }
 
-/* runtime.wait(ctx): waits until the component has failed or is closed; it is to
- * be closed by the caller then. The error is nil when memory was too short to
- * keep it. */
+/* runtime.wait(ctx): waits until the component has failed or is closed; it is
+ * to be closed by the caller then. The error is nil when memory was too short
+ * to keep it. */
 static int wait_end(lua_State *L) {
     return await_end(L, ahost__check_context(L, 1));
 }

@@ -9,8 +9,8 @@
 
 int ahost__open_component(lua_State *L);
 
-/* runtime.watch, runtime.waiting (starting.c): who waits for what while components
- * start. */
+/* runtime.watch, runtime.waiting (starting.c): who waits for what while
+ * components start. */
 int ahost__component_watch(lua_State *L);
 int ahost__component_waiting(lua_State *L);
 void ahost__open_starting(lua_State *L);

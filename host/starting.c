@@ -186,8 +186,8 @@ static void add_waits(lua_State *L, const ahost__context *ctx) {
     }
 }
 
-/* runtime.waiting(ctx) -> {{key= or what=, where="file:line" or "", task=}, ...}:
- * the tasks of a component */
+/* runtime.waiting(ctx) -> {{key= or what=, where="file:line" or "", task=},
+ * ...}: the tasks of a component */
 int ahost__component_waiting(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     lua_settop(L, 1);

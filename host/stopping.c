@@ -34,8 +34,8 @@ static void close_stops(ahost__owned *owned) {
 static const ahost__owned_type owned_stops = {"requests to stop", 0,
                                               close_stops, 0};
 
-/* runtime.stops(ctx) -> an object that takes the requests from now on until ctx is
- * closed, or nil when another application takes them */
+/* runtime.stops(ctx) -> an object that takes the requests from now on until ctx
+ * is closed, or nil when another application takes them */
 int ahost__component_stops(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     ahost *h = ctx->host;
