@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what the tests need and runs them, all or the named stages:
 #
-#     sh config/test.sh [plain] [examples] [asan] [gcstress] [lint] [tsan]
+#     sh config/test.sh [plain] [examples] [asan] [gcstress] [lint] [tsan] [fuzz]
 #
-# tsan runs only when named. The last line is the sum: "N passed, N failed". A
+# tsan and fuzz run only when named; fuzz takes FUZZ_SECONDS (60) per fuzzer. The last line is the sum: "N passed, N failed". A
 # build that fails, a program that dies and a check that objects count as one
 # failure each.
 set -u
@@ -104,15 +104,31 @@ suites() {
     build "$1" && c_tests "$1" && busted "$1" spec
 }
 
+# fuzz NAME: its findings stay in build/fuzz/found.
+fuzz() {
+    mkdir -p "build/fuzz/corpus/$1" build/fuzz/found "spec/fuzz/corpus/$1"
+    "build/fuzz/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=20 \
+        -verbosity=0 -artifact_prefix="build/fuzz/found/$1-" \
+        "build/fuzz/corpus/$1" "spec/fuzz/corpus/$1"
+}
+
+fuzz_all() {
+    build fuzz || return
+    for source in spec/fuzz/*.c; do
+        check fuzz "$(basename "$source" .c)"
+    done
+}
+
 stage() {
     case $1 in
     plain) suites release ;;
     examples) build release && busted release examples ;;
     asan | tsan | gcstress) suites "$1" ;;
+    fuzz) fuzz_all ;;
     lint)
         check clang-format --dry-run -Werror \
             $(find host spec -name '*.[ch]' | sort)
-        check luacheck --quiet --no-color lua spec examples
+        check luacheck --quiet --no-color lua components spec examples
         ;;
     *)
         echo "no such stage: $1" >&2

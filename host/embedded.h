@@ -1,8 +1,9 @@
 /*
  * embedded.h - the Lua half of the host as data.
  *
- * The build generates the table from lua/ (see embed.cmake), sorted by name as
- * strcmp() sorts. A source is followed by a '\0' that `size` does not count.
+ * The build generates the table from lua/ and components/ (see embed.cmake),
+ * sorted by name as strcmp() sorts. A source is followed by a '\0' that `size`
+ * does not count.
  */
 #ifndef AHOST_EMBEDDED_H
 #define AHOST_EMBEDDED_H

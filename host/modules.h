@@ -20,6 +20,7 @@ int ahost__open_sync(lua_State *L);
 int ahost__open_testing(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
+int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
@@ -38,6 +39,7 @@ int ahost__open_yaml(lua_State *L);
     X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.yaml", ahost__open_yaml)                                          \
+    X("ahost.yaml.core", ahost__open_yaml_core)                                \
     X("cjson", luaopen_cjson)
 
 #endif

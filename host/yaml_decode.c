@@ -28,6 +28,8 @@ static const char *standard_name(const char *tag) {
 /* Whether the caller lets this local tag through. */
 static bool is_let_through(ahost__yaml_walk *w, const char *tag) {
     bool known;
+    if (lua_isboolean(w->L, AHOST__YAML_TAGS))
+        return *tag == '!';
     lua_getfield(w->L, AHOST__YAML_TAGS, tag);
     known = lua_toboolean(w->L, -1);
     lua_pop(w->L, 1);
@@ -421,8 +423,12 @@ static bool take_document(ahost__yaml_walk *w, lua_Integer *place) {
     return take_node(w) && ahost__yaml_end(&w->reader);
 }
 
-/* Replaces the list of tags on the top by the set of them. */
+/* Pushes the set of the tags in the list on the top; of all tags, true. */
 static void push_tags(lua_State *L) {
+    if (lua_isboolean(L, -1) && lua_toboolean(L, -1)) {
+        lua_pushboolean(L, 1);
+        return;
+    }
     lua_newtable(L);
     if (lua_isnil(L, -2))
         return;

@@ -11,7 +11,7 @@
 /* The stack of yaml.decode: its arguments, and the tables of the walk. */
 enum {
     AHOST__YAML_NAME = 3, /* of the text, or nil */
-    AHOST__YAML_TAGS,     /* a set of local tags */
+    AHOST__YAML_TAGS,     /* a set of local tags, or true: all */
     AHOST__YAML_ANCHORS,  /* name -> value, or false while it is being read */
     AHOST__YAML_POSITIONS /* table -> key -> place */
 };

@@ -156,27 +156,25 @@ static void add_text(encoder *e, const frame *at, int indent) {
         ahost__yaml_add_quoted(e->out, s, length, e->flow);
 }
 
+/* Null, as JSON has it. */
+static bool is_null(lua_State *L) {
+    return lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == NULL;
+}
+
 /* `indent` is that of the lines of a literal block. */
 static void add_scalar(encoder *e, const frame *at, int indent) {
-    switch (lua_type(e->L, -1)) {
-    case LUA_TBOOLEAN:
+    int type = lua_type(e->L, -1);
+    if (type == LUA_TSTRING)
+        add_text(e, at, indent);
+    else if (type == LUA_TNUMBER)
+        add_number(e);
+    else if (type == LUA_TBOOLEAN)
         ahost__yaml_add_string(e->out,
                                lua_toboolean(e->L, -1) ? "true" : "false");
-        break;
-    case LUA_TNUMBER:
-        add_number(e);
-        break;
-    case LUA_TSTRING:
-        add_text(e, at, indent);
-        break;
-    case LUA_TLIGHTUSERDATA:
-        if (lua_touserdata(e->L, -1) == NULL) {
-            ahost__yaml_add_string(e->out, "null");
-            break;
-        } /* fall through */
-    default:
+    else if (is_null(e->L))
+        ahost__yaml_add_string(e->out, "null");
+    else
         refuse(e, at, "a %s", luaL_typename(e->L, -1));
-    }
 }
 
 /*

@@ -20,8 +20,8 @@
  */
 
 static bool is_old_word(const char *s) {
-    static const char *const words[] = {
-        "y", "n", "yes", "no", "on", "off", "true", "false", "null", "=", "<<"};
+    static const char *const words[] = {"yes",   "no",   "on", "off", "true",
+                                        "false", "null", "=",  "<<"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(s, words[i]) == 0)
             return true;
@@ -106,7 +106,9 @@ static bool can_begin(const char *s) {
 static bool is_plain(const char *s, size_t length, bool flow) {
     return length > 0 && can_begin(s) && s[length - 1] != ' ' &&
            s[length - 1] != ':' && strstr(s, ": ") == NULL &&
-           strstr(s, " #") == NULL && (!flow || strpbrk(s, ",[]{}") == NULL) &&
+           strstr(s, " #") == NULL &&
+           (!flow ||
+            (strpbrk(s, ",[]{}") == NULL && strstr(s, ":?") == NULL)) &&
            !is_something_else(s, length);
 }
 

@@ -60,6 +60,20 @@ describe("config.load", function()
     }, at:problems("a.yaml b.lua c.yaml", { set = { "x" } }))
   end)
 
+  it("tells it in the order of places", function()
+    local lines <const>, places <const> = {}, {}
+    for i = 1, 20 do
+      lines[i] = ("%s: [%s, '${x}']"):format(string.char(96 + i),
+        i % 2 == 0 and "!env X" or 1)
+    end
+    local at <close> = configuration.new { ["a.yaml"] = table.concat(lines, "\n") }
+    for i, message in ipairs(at:problems "a.yaml") do
+      places[i] = tonumber(message:match "^a.yaml:(%d+):")
+    end
+    assert.same({ 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+      12, 13, 14, 15, 16, 17, 18, 19, 20 }, places)
+  end)
+
   it("says no more than a hundred things", function()
     local lines <const> = {}
     for i = 1, 150 do

@@ -92,13 +92,15 @@ describe("a logger", function()
   it("takes as many arguments as the format does, then data", function()
     assert.matches("^table: ", text_of("%s", { a = 1 }))
     assert.matches('^%[sd b="2"%] table: ', text_of("%s", { a = 1 }, { b = 2 }))
-    assert.matches('^%[sd b="2"%] 100%% of table: ', text_of("100%% of %s", {}, { b = 2 }))
+    assert.matches('^%[sd b="2"%] 100%% of table: ',
+      text_of("100%% of %s", {}, { b = 2 }))
   end)
 
   it("writes a bad format with a note instead of raising", function()
     assert.equal("%d items (bad format: argument 1: (number expected, got string))",
       text_of("%d items", "many"))
-    assert.matches("^%%s and %%s %(bad format: argument 2: %(no value", text_of("%s and %s", 1))
+    assert.matches("^%%s and %%s %(bad format: argument 2: %(no value",
+      text_of("%s and %s", 1))
     assert.matches("^100%% %(bad format: ", text_of "100%")
     assert.matches("^%%y %(bad format: ", text_of("%y", 1))
     assert.equal("text (2 arguments too many)", text_of("text", 1, 2))

@@ -311,6 +311,37 @@ describe("options.check", function()
     }, problems)
   end)
 
+  it("asks a function of the option about what is well-typed", function()
+    local function even(value)
+      if value % 2 == 0 then return true end
+      return nil, "must be even, not " .. value
+    end
+    local spec = { type = "integer", check = even }
+    assert.equal(2, read(spec, "2"))
+    assert.same({ nil, "must be even, not 3" }, { read(spec, 3) })
+    assert.same({ nil, "must be an integer, not \"x\"" }, { read(spec, "x") })
+    assert.same({ nil, "is not valid" },
+      { read({ type = "integer", check = even, secret = true }, 3) })
+    local list = { type = "list", of = spec,
+      check = function(items) return #items < 2, "has too many items" end }
+    assert.same({ 2 }, read(list, { "2" }))
+    assert.same({ nil, "has too many items" }, { read(list, { 2, 2 }) })
+  end)
+
+  it("tells where what is around was written, if no more is known", function()
+    local values = { l = { { a = "x" } } }
+    local spec = { type = "list", of = { type = "map",
+      fields = { a = { type = "integer" }, b = { type = "any", required = true } } } }
+    local function origin(container, key)
+      return container == values and key == "l" and "app.yaml:1:2" or nil
+    end
+    local _, problems = options.check({ l = spec }, values, { origin = origin })
+    assert.same({
+      "app.yaml:1:2: l[1].a: must be an integer, not \"x\"",
+      "app.yaml:1:2: l[1].b: is required, but missing",
+    }, problems)
+  end)
+
   it("shares no table with its input or the schema", function()
     local schema = { a = { type = "any", default = { b = {} } }, l = { type = "list" } }
     local values = { l = { { 1 } } }

@@ -169,6 +169,20 @@ describe("ahost.reference", function()
     assert_fails("FAILED", "^'x' of module 'raises': .*boom$", find "raises:x")
   end)
 
+  it("finds functions, and what can be called", function()
+    local callable = setmetatable({}, { __call = print })
+    assert.equal(string.format, reference.callable("string:format"))
+    assert.equal(print, reference.callable(print))
+    assert.equal(callable, reference.callable(callable))
+    local opts = { op = "func" }
+    assert.equal("func: 'math:pi' is a number, not a function",
+      tostring(select(2, reference.callable("math:pi", opts))))
+    assert.equal("func: it is a boolean, not a function",
+      tostring(select(2, reference.callable(false, opts))))
+    assert.equal("func: module 'math' has no 'pie' (did you mean \"pi\"?) (NOTFOUND)",
+      tostring(select(2, reference.callable("math:pie", opts))))
+  end)
+
   it("refuses what is no reference", function()
     local texts <const> = { "", ":", "a:", ":a", "a:b..c", "a:.b", "a:b.", "a:1" }
     for _, text in ipairs(texts) do

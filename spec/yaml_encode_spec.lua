@@ -88,7 +88,7 @@ c:
   it("quotes strings that other readers take for something else", function()
     for _, s in ipairs {
       "", "~", "null", "true", "1", "010", "0x1F", "1.5", ".5", ".inf", "yes", "No", "ON",
-      "off", "y", "N", "12:30:45", "8080:80", "1_000", "0b101", "2024-02-29", "<<", "=",
+      "off", "12:30:45", "8080:80", "1_000", "0b101", "2024-02-29", "<<", "=",
       "- x", "? x", ": x", "a: b", "a:", "a #b", "#", "&a", "*a", "!t", "| x", "> x",
       "%x",
       "@x", "`x", "---", "--- x", "...", " x", "x ", "[x", "{x", ",x", '"x', "-",
@@ -98,6 +98,13 @@ c:
     end
     writes("\"'x\"\n", "'x")
     writes("'''\"x'\n", "'\"x")
+  end)
+
+  it("quotes strings that mean something within brackets only there", function()
+    for _, s in ipairs { "a,b", "a[b", "a]", "a{", "a}", "a:?b" } do
+      writes(("['%s']"):format(s), { s }, { flow = true })
+      writes(s .. "\n", s)
+    end
   end)
 
   it("leaves all others plain", function()

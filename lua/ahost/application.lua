@@ -40,17 +40,18 @@ Application.__name = "ahost.application"
 -- ---- making --------------------------------------------------------------------------
 
 -- What the top-level keys say of the root. -> values, origin | nil
-local function root_of(keys, values, component)
-  if keys.component then return keys.component, config.origin(values, "component") end
-  if keys.components then
+local function root_of(values, component)
+  if values.component then
+    return values.component, config.origin(values, "component")
+  elseif values.components then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
   return component and {}
 end
 
-local function check_roots(keys, values)
-  if not (keys.component and keys.components) then return true end
+local function check_roots(values)
+  if not (values.component and values.components) then return true end
   local where <const> = config.origin(values, "components")
   return nil, errors.new("CONFIG",
     (where and where .. ": " or "") .. "components: give either this or component")
@@ -67,7 +68,7 @@ function application.new(values, opts)
   opts = opts or {}
   local keys, err = schema.check(values)
   if not keys then return nil, err end
-  local ok, conflict = check_roots(keys, values)
+  local ok, conflict = check_roots(values)
   if not ok then return nil, conflict end
   local app <const> = setmetatable({
     config = values,
@@ -95,7 +96,7 @@ function Application:build(opts)
     defaults = self.keys.defaults,
     component = opts.component,
   }
-  local root, origin = root_of(self.keys, self.config, opts.component)
+  local root, origin = root_of(self.config, opts.component)
   if root then
     below.at = origin
     self.root = collect(tree.build(root, below))
@@ -158,6 +159,7 @@ end
 ---@param message? string    logged as an error
 function Application:fail(message)
   if message then self.log:error("%s", message) end
+  self.failure = self.failure or message
   self:stop(1)
 end
 

@@ -190,8 +190,11 @@ function config.find()
   return nil
 end
 
+-- Positions in a text are told without the name of its file.
 local function edit_failure(name, text)
-  return nil, errors.new("CONFIG", ("%s: %s"):format(name, text))
+  local place = text:match "^yaml:(.*)$"
+  local message = place and name .. ":" .. place or name .. ": " .. text
+  return nil, errors.new("CONFIG", message)
 end
 
 -- Whether a file that cannot be edited has the key. -> boolean | nil, err
@@ -214,7 +217,11 @@ local function look_into(edit, name, keys)
   if not text then
     return edit_failure(name, "cannot be read: " .. reason)
   end
-  return edit.has(text, keys), text
+  local has, problem = edit.has(text, keys)
+  if has == nil then
+    return edit_failure(name, problem.message)
+  end
+  return has, text
 end
 
 -- -> the last file that has the key, else the last one; its text

@@ -26,6 +26,8 @@ local options <const> = {}
 ---@field max? number|string
 ---@field values? any[]       of an enum
 ---@field secret? boolean     not to be shown
+---@field check? fun(value: any): any, string?    of the converted value; when it returns
+---  no true value it returns what is wrong second, for the message
 ---@field of? ahost.Option    of the items of a list, the values of a map
 ---@field fields? table<string, ahost.Option>    the keys of a map
 

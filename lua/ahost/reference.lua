@@ -231,4 +231,29 @@ function reference.resolve(text, opts)
   return follow(value, path, what)
 end
 
+local function is_callable(value)
+  local metatable <const> = type(value) == "table" and getmetatable(value)
+  return type(value) == "function"
+    or type(metatable) == "table" and type(metatable.__call) == "function"
+end
+
+--- The same for what must be a function, or a table that can be called.
+---@param text any    a function is returned as it is
+---@param opts? {directory: string?, op: string?}    `op`: what the function is for, which
+---  begins the message of an error
+---@return function? fn
+---@return ahost.Error? err    code NOTFOUND or FAILED
+function reference.callable(text, opts)
+  local value, err = reference.resolve(text, opts)
+  local op <const> = opts and opts.op
+  if is_callable(value) then return value end
+  if err then
+    return failure(err.code, err.message, { op = op, value = err.value,
+      traceback = err.traceback })
+  end
+  local what <const> = type(text) == "string" and ("'%s'"):format(text) or "it"
+  return failure("FAILED", ("%s is a %s, not a function"):format(what, type(value)),
+    { op = op })
+end
+
 return reference

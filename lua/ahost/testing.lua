@@ -1,5 +1,5 @@
--- ahost.testing: what specs need besides busted: a clock in their hands, what was
--- written and logged, a directory of their own, a free port.
+-- ahost.testing: what specs need besides busted: an application, a clock in their hands,
+-- what was written and logged, a directory of their own, a free port.
 
 local context <const> = require "ahost.context"
 local core <const> = require "ahost.testing.core"
@@ -9,6 +9,10 @@ local net <const> = require "ahost.net"
 local process <const> = require "ahost.process"
 
 local testing <const> = { clock = core.clock }
+
+-- Applications --------------------------------------------------------------------------
+
+testing.host = require "ahost.testing.host"
 
 -- Output --------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ local log = {}
 ---A logger. Its methods for the levels take a format and its arguments as those of
 ---string.format, and then a table of structured data, shown in front of the text:
 ---
----    logger:info("%d items sold", 3, { customer = 7 })  --> [sd customer="7"] 3 items sold
+---    logger:info("%d sold", 3, { customer = 7 })   --> [sd customer="7"] 3 sold
 ---
 ---They neither wait nor raise: what is wrong with a format is noted in the record.
 ---A first argument that is no string is logged as tostring shows it.

@@ -6,7 +6,7 @@ local yaml = {}
 
 ---@class ahost.yaml.DecodeOptions
 ---@field name? string          of the text, for messages ("yaml")
----@field tags? string[]        local tags that are let through, as "!env"
+---@field tags? string[]|true   local tags that are let through, as "!env"; true: all
 ---@field positions? boolean    also return where everything was written
 
 ---What stands behind a local tag; the value of a scalar is the string as it is

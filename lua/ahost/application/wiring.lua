@@ -22,7 +22,7 @@ local function resolve_listener(container, key, path)
     return nil, prefix .. "must be module:function or a list of them"
   end
   local fn, err = reference.resolve(text, { directory = directory_of(container, key) })
-  if fn == nil then return nil, prefix .. tostring(err) end
+  if fn == nil then return nil, prefix .. err.message end
   if type(fn) ~= "function" then
     return nil, ("%s'%s' is a %s, not a function"):format(prefix, text, type(fn))
   end

@@ -22,10 +22,12 @@ local function find(name, directory)
   if component ~= nil or is_file(name) then return component, err end
   if not is_missing(err, name:match("^[^:]*")) then return nil, err end
   local bundled, why = reference.resolve(BUNDLED .. name)
-  if bundled ~= nil or not is_missing(why, BUNDLED .. name:match("^[^:]*")) then
+  local module <const> = name:match("^[^:]*")
+  if bundled ~= nil or not is_missing(why, BUNDLED .. module) then
     return bundled, why
   end
-  return nil, err
+  return nil, errors.new("NOTFOUND", ("there is no module '%s' in %s, and no "
+    .. "component of that name comes with ahost"):format(module, package.path))
 end
 
 --- Loads the component that a type names. May wait, as it runs the module.

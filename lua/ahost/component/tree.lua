@@ -75,8 +75,22 @@ function Base:add(alias, type_, values)
   adding[#adding + 1] = alias
 end
 
+-- The directory of the file that says values[key], or `otherwise`.
+local function directory_of(values, key, otherwise)
+  local source <const> = config.source(values, key)
+  return source and (source:match("^(.*)/[^/]*$") or ".") or otherwise
+end
+
+--- Where the relative file that an option names is: beside the file that says so.
+---@param option string
+---@return string? directory    nil: the working directory
+function Base:directory_of(option)
+  return directory_of(self._node.raw, option, self._node.configured_in)
+end
+
+-- A configuration that is refused needs no traceback.
 local function trace(err)
-  if errors.is(err, "CANCELLED") then return err end
+  if errors.is(err, "CANCELLED") or errors.is(err, "CONFIG") then return err end
   return debug.traceback(tostring(err), 2)
 end
 
@@ -88,7 +102,7 @@ function Base:extend_start(seconds)
 end
 
 -- Gives a node an instance of its component and runs its `init`. -> added children, in
--- order and by alias | nil, message
+-- order and by alias | nil, message | nil, err
 local function instantiate(node)
   local component <const> = node.component
   local instance <const> = setmetatable({
@@ -170,7 +184,7 @@ end
 
 -- Layers of configuration, lowest first; nil and null are empty. -> map | nil
 function Builder:merge_layers(layers, origin, path)
-  local merged = {}
+  local merged
   for i = 1, 3 do
     local layer <const> = layers[i]
     if layer ~= nil and layer ~= json.null then
@@ -180,10 +194,10 @@ function Builder:merge_layers(layers, origin, path)
             :format(type(layer) == "table" and "a list" or tostring(layer)))
         return nil
       end
-      merged = config.merge(merged, layer)
+      merged = merged and config.merge(merged, layer) or layer
     end
   end
-  return merged
+  return merged or {}
 end
 
 -- Where the options of a node were written, for messages.
@@ -215,17 +229,16 @@ end
 
 function Builder:load(node, directory, at)
   if node.component then
-    node.directory = directory
+    node.directory, node.configured_in = directory, directory
     return true
   end
-  local source <const> = config.source(node.raw, "type")
-  local from <const> = source and (source:match("^(.*)/[^/]*$") or ".") or directory
+  local from <const> = directory_of(node.raw, "type", directory)
   local component, err, home = loader.load(node.type, from)
   if not component then
-    self:complain(config.origin(node.raw, "type") or at, node.path, tostring(err))
+    self:complain(config.origin(node.raw, "type") or at, node.path, err.message)
     return false
   end
-  node.component, node.directory = component, home or from
+  node.component, node.directory, node.configured_in = component, home or from, from
   return true
 end
 
@@ -275,16 +288,18 @@ function Builder:build(child, parent)
   end
   if self:load(node, parent and parent.directory or self.directory, child.at) then
     self:check_options(node, child.at)
-    self:build_children(node)
+    self:build_children(node, child.at)
   end
   return node
 end
 
-function Builder:build_children(node)
+function Builder:build_children(node, at)
   if not (node.options and node.settings) then return end
   local added, message = instantiate(node)
   if not added then
-    self:complain(nil, node.path, "init failed: " .. message)
+    local refused <const> = errors.is(message, "CONFIG")
+    self:complain(refused and at, node.path,
+      refused and message.message or "init failed: " .. message)
     return
   end
   for _, child in ipairs(self:child_list(node, added)) do

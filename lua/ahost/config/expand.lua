@@ -214,13 +214,15 @@ end
 ---@field positions? table      by container: by key: line << 20 | column
 ---@field resolve? function     (self, container, key, tagged) -> value
 ---@field problems table        where to tell what is wrong
+---@field trail? string[]       the keys that lead to the tree; changed
+---@field depth? integer        how many these are
 
 ---Expands a tree that nobody else has, in place.
 ---@param tree table
 ---@param about ahost.config.Source
 ---@param zone? table           ROOT for whole configurations
 function expand.tree(tree, about, zone)
-  about.trail, about.depth = {}, 0
+  about.trail, about.depth = about.trail or {}, about.depth or 0
   setmetatable(about, Expansion):visit(tree, zone)
 end
 

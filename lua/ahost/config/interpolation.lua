@@ -14,7 +14,7 @@ local is_container <const> = value.is_container
 
 local MOST_BYTES <const> = 16 * 1024 * 1024 -- that references expand to
 local VALUE_BYTES <const> = 32 -- what a value counts besides its text
-local MAX_CHAIN <const> = 100
+local MAX_CHAIN <const> = 1000
 
 -- The outcome of a reference that has been complained about.
 local FAILED <const> = {}
@@ -211,17 +211,23 @@ local function outcome_of(self, link, text)
   return v == FAILED and FAILED or copy(self, link, v)
 end
 
+-- The end of the chain has come back to `link`. It is told from the least path on:
+-- where it was entered is chance.
 local function circle(self, link)
-  local names = {}
-  for i = #self.chain, 1, -1 do
-    local other = self.chain[i]
-    table.insert(names, 1, shown(other))
-    if other.container == link.container and other.key == link.key then
-      break
-    end
+  local chain, from = self.chain, #self.chain
+  while chain[from].container ~= link.container or chain[from].key ~= link.key do
+    from = from - 1
   end
-  names[#names + 1] = link.path
-  return complain(self, link, "refers to itself: " .. table.concat(names, " -> "))
+  local first, count = from, #chain - from + 1
+  for i = from, #chain do
+    first = chain[i].path < chain[first].path and i or first
+  end
+  local names = {}
+  for i = 0, count - 1 do
+    names[i + 1] = shown(chain[from + (first - from + i) % count])
+  end
+  names[count + 1] = chain[first].path
+  return complain(self, chain[first], "refers to itself: " .. table.concat(names, " -> "))
 end
 
 -- Replaces the text at a place. -> its value, or FAILED
@@ -258,5 +264,7 @@ end
 return function(root, env, problems)
   local self = setmetatable({ root = root, env = env, problems = problems, bytes = 0,
     settled = {}, active = {}, chain = {} }, Interpolation)
+  local count = problems.count
   settle_all(self, root, "")
+  problems:sort(count)
 end

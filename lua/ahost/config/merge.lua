@@ -10,8 +10,10 @@ local array <const> = value.array
 local below <const> = expand.below
 local is_map <const> = value.is_map
 local find <const> = string.find
+local getmetatable <const>, type <const> = getmetatable, type
 local records <const> = origin.records
 local LITERAL <const> = expand.LITERAL
+local MAX_DEPTH <const> = value.MAX_DEPTH
 
 local merge = {}
 
@@ -50,16 +52,16 @@ function merge.fill(base, defaults, mark)
   origin.mark(base, marks)
 end
 
-local function check_depth(depth)
-  if depth > value.MAX_DEPTH then
-    error(errors.new("CONFIG", ("tables are nested more than %d levels deep, or contain "
-      .. "themselves"):format(value.MAX_DEPTH)), 0)
-  end
+local function fail_too_deep()
+  error(errors.new("CONFIG", ("tables are nested more than %d levels deep, or contain "
+    .. "themselves"):format(MAX_DEPTH)), 0)
 end
 
 -- A copy with its keys as they are; of what is expanded already, that is known.
 local function raw_copy(t, depth)
-  check_depth(depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  end
   local result = setmetatable({}, getmetatable(t))
   for key, v in next, t do
     result[key] = value.is_container(v) and raw_copy(v, depth + 1) or v
@@ -68,10 +70,13 @@ local function raw_copy(t, depth)
   return result
 end
 
-local function expanded_copy(t, zone, depth)
+-- `trail` holds the keys that lead to the table; trail.plain[key] is true for keys
+-- that are known to have no dot.
+local function expanded_copy(t, zone, trail, depth)
   local result = raw_copy(t, depth)
   local found = problems.new()
-  expand.tree(result, { problems = found }, zone)
+  expand.tree(result, { problems = found, trail = table.move(trail, 1, depth, 1, {}),
+    depth = depth }, zone)
   local err = found:error()
   if err then
     error(err, 0)
@@ -79,9 +84,19 @@ local function expanded_copy(t, zone, depth)
   return result
 end
 
-local function has_dots(t)
+-- Whether a key has a dot; `plain` remembers those that have none, as most keys of a
+-- configuration occur often.
+local function is_dotted(key, plain)
+  if type(key) == "string" and find(key, ".", 1, true) then
+    return true
+  end
+  plain[key] = true
+  return false
+end
+
+local function has_dots(t, plain)
   for key in next, t do
-    if type(key) == "string" and find(key, ".", 1, true) then
+    if not plain[key] and is_dotted(key, plain) then
       return true
     end
   end
@@ -90,68 +105,80 @@ end
 
 local copy
 
--- Copies all that is not dotted. -> copy, or nil where a key is.
-local function copy_plain(t, zone, depth)
-  local record = records[t]
-  local literal = record or zone == LITERAL or getmetatable(t) == array
-  local result = {}
+-- Copies all that is not dotted. -> copy, or nil where a key is. Only what has a
+-- record, or dots that are data, needs one.
+local function copy_plain(t, zone, trail, depth)
+  local record = records[t] or zone == LITERAL and origin.UNKNOWN
+  local literal = record or getmetatable(t) == array
+  local plain, result = trail.plain, {}
   for key, v in next, t do
-    if not literal and type(key) == "string" and find(key, ".", 1, true) then
+    if not literal and not plain[key] and is_dotted(key, plain) then
       return nil
     end
     if type(v) == "table" then
-      result[key] = copy(v, zone and below(zone, key), depth + 1)
+      trail[depth + 1] = key
+      result[key] = copy(v, zone and below(zone, key), trail, depth + 1)
     else
       result[key] = v
     end
   end
-  records[result] = record or origin.UNKNOWN
+  if record then
+    records[result] = record
+  end
   return result
 end
 
 -- -> an expanded copy of a table; objects are handed on
-function copy(t, zone, depth)
+function copy(t, zone, trail, depth)
   local metatable = getmetatable(t)
-  if metatable == nil then
-    check_depth(depth)
-    return copy_plain(t, zone, depth) or expanded_copy(t, zone, depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  elseif metatable == nil then
+    return copy_plain(t, zone, trail, depth) or expanded_copy(t, zone, trail, depth)
   elseif metatable == array then
-    check_depth(depth)
-    return setmetatable(copy_plain(t, zone == LITERAL and zone or nil, depth), array)
+    zone = zone == LITERAL and zone or nil -- no names of zones in lists
+    return setmetatable(copy_plain(t, zone, trail, depth), array)
   end
   return t
 end
 
 -- -> a map whose own keys have no dots that mean something
-local function prepared(t, zone, depth)
-  if records[t] or zone == LITERAL or not has_dots(t) then
+local function prepared(t, zone, trail, depth)
+  if records[t] or zone == LITERAL or not has_dots(t, trail.plain) then
     return t
   end
-  return expanded_copy(t, zone, depth)
+  return expanded_copy(t, zone, trail, depth)
 end
 
-local function merged(base, over, zone, depth)
-  check_depth(depth)
-  base, over = prepared(base, zone, depth), prepared(over, zone, depth)
+local function merged(base, over, zone, trail, depth)
+  if depth > MAX_DEPTH then
+    fail_too_deep()
+  end
+  base, over = prepared(base, zone, trail, depth), prepared(over, zone, trail, depth)
   local result = {}
   for key, v in next, base do
     local new = over[key]
-    local inner = zone and below(zone, key)
+    trail[depth + 1] = key
     if new == nil then
-      result[key] = type(v) == "table" and copy(v, inner, depth + 1) or v
+      result[key] = type(v) == "table"
+        and copy(v, zone and below(zone, key), trail, depth + 1) or v
     elseif type(new) == "table" and is_map(new) and is_map(v) then
-      result[key] = merged(v, new, inner, depth + 1)
+      result[key] = merged(v, new, zone and below(zone, key), trail, depth + 1)
     end
   end
   for key, new in next, over do
     if result[key] == nil then
-      local inner = zone and below(zone, key)
-      result[key] = type(new) == "table" and copy(new, inner, depth + 1) or new
+      trail[depth + 1] = key
+      result[key] = type(new) == "table"
+        and copy(new, zone and below(zone, key), trail, depth + 1) or new
     end
   end
   local under, upper = records[base], records[over]
-  local known = under or upper
-  records[result] = known and origin.layer(under, upper, over) or origin.UNKNOWN
+  if under or upper then
+    records[result] = origin.layer(under, upper, over)
+  elseif zone == LITERAL then
+    records[result] = origin.UNKNOWN
+  end
   return result
 end
 
@@ -159,13 +186,13 @@ end
 ---@param over table
 ---@return table            new, expanded; raises an error object (code CONFIG)
 function merge.copies(base, over)
-  return merged(base, over, expand.ROOT, 1)
+  return merged(base, over, expand.ROOT, { plain = {} }, 0)
 end
 
 ---@param t table
 ---@return table            a copy, expanded; raises as `merge.copies` does
 function merge.copy(t)
-  return copy(t, expand.ROOT, 1)
+  return copy(t, expand.ROOT, { plain = {} }, 0)
 end
 
 return merge

@@ -127,11 +127,13 @@ function source.read(load, name, place, path)
     load.problems:add(place, path, ("%s cannot be read: %s"):format(name, reason))
     return nil
   end
+  local count = load.problems.count
   local tree, positions = reader(load, text, name)
   if tree then
     expand.tree(tree, { source = name, of = name, positions = positions,
       resolve = resolve, load = load, problems = load.problems }, expand.ROOT)
   end
+  load.problems:sort(count)
   return tree
 end
 

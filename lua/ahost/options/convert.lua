@@ -33,6 +33,18 @@ local function sorted_keys(...)
   return keys
 end
 
+-- The names of a schema's options, sorted once.
+local schema_names <const> = setmetatable({}, { __mode = "k" })
+
+local function names_of(schema)
+  local names = schema_names[schema]
+  if not names then
+    names = sorted_keys(schema)
+    schema_names[schema] = names
+  end
+  return names
+end
+
 local array <const> = getmetatable(json.array())
 
 -- Objects are not configuration: what has a metatable of its own is passed on.
@@ -53,16 +65,10 @@ local function copy(value, copies)
   return result
 end
 
--- Where a value stands. `container` and `key` are for the place in a file.
+-- Where a value stands. `container` and `key` are for the place in a file; where that
+-- is not known, the place of what is around has to do.
 local function below(at, container, key, spec)
-  local path = tostring(key)
-  if math.type(key) == "integer" then
-    path = ("%s[%d]"):format(at.path, key)
-  else
-    path = (at.path ~= "" and at.path .. "." or "") .. path:gsub("[.\\]", "\\%0")
-  end
   return {
-    path = path,
     container = container,
     key = key,
     outer = at,
@@ -70,21 +76,29 @@ local function below(at, container, key, spec)
   }
 end
 
+-- The path of a place, which is only wanted when something is wrong there.
+local function path_of(at)
+  if at.path then return at.path end
+  local outer <const> = path_of(at.outer)
+  if math.type(at.key) == "integer" then return ("%s[%d]"):format(outer, at.key) end
+  return (outer ~= "" and outer .. "." or "") .. tostring(at.key):gsub("[.\\]", "\\%0")
+end
+
 function Reading:origin_of(at)
-  if at.origin then return at.origin end
-  local origin = self.place.origin
-  return origin and at.container and origin(at.container, at.key)
+  local origin <const> = self.place.origin
+  local found = at.origin or origin and at.container and origin(at.container, at.key)
+  return found or at.outer and self:origin_of(at.outer)
 end
 
 function Reading:report(at, text)
-  local origin = self:origin_of(at)
+  local origin <const>, path <const> = self:origin_of(at), path_of(at)
   self.problems[#self.problems + 1] = (origin and origin .. ": " or "")
-    .. (at.path ~= "" and at.path .. ": " or "") .. text
+    .. (path ~= "" and path .. ": " or "") .. text
 end
 
 -- What is missing was not written anywhere: the map that lacks it was.
 function Reading:report_missing(at)
-  at.origin = self:origin_of(at.outer)
+  at.container = nil
   self:report(at, "is required, but missing")
 end
 
@@ -149,16 +163,26 @@ function Reading:map(spec, value, at)
   return result
 end
 
+function Reading:typed(spec, value, at)
+  if spec.type == "any" then return copy(value) end
+  if spec.type == "list" then return self:list(spec, value, at) end
+  if spec.type == "map" then return self:map(spec, value, at) end
+  return self:single(spec, value, at)
+end
+
 --- Reads one value.
 ---@param spec table
 ---@param value any
 ---@param at table
 ---@return any  nil when something is wrong, which has been noted then
 function Reading:value(spec, value, at)
-  if spec.type == "any" then return copy(value) end
-  if spec.type == "list" then return self:list(spec, value, at) end
-  if spec.type == "map" then return self:map(spec, value, at) end
-  return self:single(spec, value, at)
+  local before <const> = #self.problems
+  local read = self:typed(spec, value, at)
+  if not spec.check or #self.problems > before then return read end
+  local ok, problem = spec.check(read)
+  if ok then return read end
+  if at.secret then problem = nil end
+  self:report(at, problem and tostring(problem) or "is not valid")
 end
 
 function Reading:option(spec, values, name, at)
@@ -183,12 +207,16 @@ end
 ---@return table
 function Reading:fields(schema, values, at, reserved)
   local result = {}
-  for _, name in ipairs(sorted_keys(schema, values)) do
+  local unknown = {}
+  for name in next, values do
+    if not (schema[name] or reserved and reserved[name]) then unknown[name] = true end
+  end
+  for _, name in ipairs(next(unknown) and sorted_keys(schema, unknown) or names_of(schema)) do
     local spec = schema[name]
     local inner = below(at, values, name, spec)
     if spec then
       result[name] = self:option(spec, values, name, inner)
-    elseif not (reserved and reserved[name]) then
+    else
       self:unknown(schema, name, inner)
     end
   end

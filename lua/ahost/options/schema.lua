@@ -14,6 +14,7 @@ local ATTRIBUTES <const> = {
   required = true,
   doc = true,
   secret = true,
+  check = true,
   min = "string integer number duration size list map",
   max = "string integer number duration size list map",
   values = "enum",
@@ -22,7 +23,7 @@ local ATTRIBUTES <const> = {
 }
 
 local KINDS <const> = { required = "boolean", doc = "string", secret = "boolean",
-  values = "table", of = "table", fields = "table" }
+  check = "function", values = "table", of = "table", fields = "table" }
 
 local TYPES <const> = { "string", "integer", "number", "boolean", "duration", "size",
   "address", "url", "enum", "list", "map", "any" }
