@@ -130,6 +130,18 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
+-- app.exit that of the application has ended.
+function Application:listen(ctx, is_meant)
+  ctx:spawn("listen", function()
+    for _, listener in ipairs(self.listeners) do
+      if is_meant(listener.message) then
+        self.bus:subscribe(listener.message, listener.fn)
+      end
+    end
+  end):join()
+end
+
 function Application:open(outer)
   self.outer = outer
   self.order = {}
@@ -138,9 +150,8 @@ function Application:open(outer)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   self.watch = runtime.watch(self.ctx)
-  for _, listener in ipairs(self.listeners) do
-    self.bus:subscribe(listener.message, listener.fn)
-  end
+  self:listen(self.outer, function(message) return message == "app.exit" end)
+  self:listen(self.ctx, function(message) return message ~= "app.exit" end)
 end
 
 -- -> whether everything has started
