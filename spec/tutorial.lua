@@ -159,7 +159,7 @@ end
 function tutorial.play(folder, adapt)
   local function script_of(command)
     command = adapt(command):gsub("build/release/ahost", '"$ahost"')
-    return command:find("|", 1, true) and command or "exec " .. command
+    return command:find("[|;]") and command or "exec " .. command
   end
   local terminals <close> = setmetatable({}, {
     __close = function(terminals)
