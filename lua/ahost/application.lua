@@ -222,14 +222,17 @@ end
 
 -- ---- running -------------------------------------------------------------------------
 
--- What `run` of a command returned, as an exit status.
-function Application:exit_status_of(result)
+--- The exit status that the result of a command stands for.
+---@param result any
+---@param logger ahost.Logger    hears what is no status
+---@return integer status        1 for what is none
+function application.exit_status(result, logger)
   if result == nil then return 0 end
   if math.type(result) ~= "integer" then
-    self.log:warning("run() must return an integer or nil, not a %s", type(result))
+    logger:warning("run() must return an integer or nil, not a %s", type(result))
     return 1
   elseif result < 0 or result > 127 then
-    self.log:warning("exit status out of range: %d", result)
+    logger:warning("exit status out of range: %d", result)
     return 1
   end
   return result
@@ -243,7 +246,7 @@ function Application:run_command()
     result = node.component.run(node.instance, node.ctx)
   end)
   call:join()
-  if call:status() == "done" then self:stop(self:exit_status_of(result)) end
+  if call:status() == "done" then self:stop(application.exit_status(result, self.log)) end
 end
 
 function Application:hear_process_signals()
