@@ -1,6 +1,7 @@
 /*
  * main.c - the command `ahost`: a client of the library like any other.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -17,18 +19,9 @@
 
 enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
-static const char usage[] =
-    "usage: ahost [options] SCRIPT [argument ...]\n"
-    "       ahost [options] test [option ...] [PATH ...]\n"
-    "\n"
-    "SCRIPT is a Lua file; its body is the main task. `test` runs busted "
-    "specs\n"
-    "inside a host; its options are busted's.\n"
-    "\n"
-    "options:\n"
-    "  -h, --help     show this and exit\n"
-    "      --version  show the version and exit\n"
-    "  -v             verbose: log debug records too\n";
+/* The names that mean the commands of ahost even where there is such a file. */
+static const char *const commands[] = {"check",      "config", "new",
+                                       "components", "run",    "test"};
 
 /* The host that process signals stop; set before they can arrive. */
 static ahost *running;
@@ -82,15 +75,26 @@ static void print_record(void *data, int level, const char *logger,
     fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
 }
 
-static int load(ahost *host, const char *command) {
-    if (strcmp(command, "test") == 0)
-        return ahost_load_string(host, "return require 'ahost.test'(...)",
-                                 "=ahost test");
-    return ahost_load_file(host, command);
+/* Scripts are told from commands by their names, which need not exist. */
+static int is_script(const char *word) {
+    size_t size = strlen(word);
+    struct stat file;
+    return (!isalpha((unsigned char)*word) && *word != '_') ||
+           strchr(word, '/') != NULL ||
+           (size > 4 && strcmp(word + size - 4, ".lua") == 0) ||
+           (stat(word, &file) == 0 && S_ISREG(file.st_mode));
 }
 
-/* Runs a script or command with the arguments behind its name. */
-static int run(const char *command, int argc, char **argv, int log_level) {
+/* `script` is NULL for commands, which are written in Lua. */
+static int load(ahost *host, const char *script) {
+    if (script == NULL)
+        return ahost_load_string(host, "return require 'ahost.command'(...)",
+                                 "=ahost");
+    return ahost_load_file(host, script);
+}
+
+/* Runs a script with the arguments behind its name, or a command with all. */
+static int run(const char *script, int argc, char **argv, int log_level) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
@@ -108,7 +112,7 @@ static int run(const char *command, int argc, char **argv, int log_level) {
     handle(SIGPIPE, SIG_IGN);
     handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
-    if (load(host, command) == AHOST_OK)
+    if (load(host, script) == AHOST_OK)
         status = ahost_run(host);
     else
         fprintf(stderr, "ahost: %s\n", ahost_errmsg(host));
@@ -132,20 +136,32 @@ static void keep_freed_memory(void) {
     mallopt(M_TOP_PAD, 64 * 1024);
 }
 
+static int is_command(const char *word) {
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        if (strcmp(word, commands[i]) == 0)
+            return 1;
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const struct option long_options[] = {
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0}};
-    int option, log_level = AHOST_LOG_NOTICE;
+    int option, help = 0, configured = 0, log_level = AHOST_LOG_NOTICE;
+    const char *word;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
-    while ((option = getopt_long(argc, argv, "+hv", long_options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "+c:hv", long_options, NULL)) !=
+           -1)
         switch (option) {
+        case 'c':
+            configured = 1;
+            break;
         case 'h':
-            fputs(usage, stdout);
-            return 0;
+            help = 1;
+            break;
         case 'V':
             puts("ahost " AHOST_VERSION);
             return 0;
@@ -156,9 +172,13 @@ int main(int argc, char **argv) {
             fputs("try 'ahost --help'\n", stderr);
             return EXIT_USAGE;
         }
-    if (optind == argc) {
-        fputs(usage, stderr);
+    word = optind < argc ? argv[optind] : NULL;
+    if (help || word == NULL || is_command(word) || !is_script(word))
+        return run(NULL, argc - 1, argv + 1, log_level);
+    if (configured) {
+        fprintf(stderr, "ahost: -c is for commands, and %s is a script\n",
+                word);
         return EXIT_USAGE;
     }
-    return run(argv[optind], argc - optind - 1, argv + optind + 1, log_level);
+    return run(word, argc - optind - 1, argv + optind + 1, log_level);
 }

@@ -1,3 +1,4 @@
+local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local net <const> = require "ahost.net"
 local task <const> = require "ahost.task"
@@ -129,7 +130,6 @@ describe("an application", function()
 
   it("ends with the context that it was started in", function()
     local closed = false
-    local context <const> = require "ahost.context"
     context.scope(function(ctx)
       testing.host {
         component = { start = function(_, c) c:on_close(function() closed = true end) end },
@@ -218,6 +218,21 @@ describe("the wiring of a configuration", function()
     }
     app.bus:publish("door.open", 1)
     assert.same({ "door.open1", "second 1" }, heard)
+  end)
+
+  it("lets listeners use what its components publish, while it lasts", function()
+    local found <const> = {}
+    provide("spec.listener", function(message)
+      found[message] = context.current():get "greeting" or "none"
+    end)
+    local app <const> = testing.host {
+      config = {
+        listen = { ["app.run"] = "spec.listener", ["app.exit"] = "spec.listener" },
+      },
+      component = { start = function(_, ctx) ctx:publish("greeting", "hello") end },
+    }
+    app:stop()
+    assert.same({ ["app.run"] = "hello", ["app.exit"] = "none" }, found)
   end)
 
   it("complains about listeners that are not there or no functions", function()

@@ -1,10 +1,10 @@
 -- What the specs of the examples need to hold a tutorial, a README.md, against the
 -- files that it is about.
 --
--- Its `lua` blocks are excerpts, line for line. Its `console` blocks are sessions:
--- `$ ` begins a command, `^C` interrupts it, other lines are what it prints. A block
--- of `console NAME` happens in a terminal of that name, where a command may still run
--- from the block before; without a name, and at the end, commands end by themselves.
+-- Its `lua` and `yaml` blocks are excerpts, line for line. Its `console` blocks are
+-- sessions: `$ ` begins a command, `^C` interrupts it, other lines are what it prints. A
+-- block of `console NAME` happens in a terminal of that name, where a command may still
+-- run from the block before; without a name, and at the end, commands end by themselves.
 
 local net <const> = require "ahost.net"
 local subprocess <const> = require "spec.subprocess"
@@ -57,8 +57,28 @@ local function find_lines(lines, part)
   end
 end
 
---- Raises for the first `lua` block of the folder's README.md that is in none of the
---- files, and for the first line of code in them that it does not show.
+-- The languages of files, by their endings. -> { language = true }
+local function languages_of(texts)
+  local languages <const> = {}
+  for file in pairs(texts) do languages[file:match("%.(%l+)$")] = true end
+  return languages
+end
+
+-- Marks the lines that a block shows. -> whether they are in a file
+local function mark_shown(block, texts, shown)
+  local found = false
+  for file, lines in pairs(texts) do
+    local first = find_lines(lines, block.lines)
+    found = found or first
+    for i = first or 1, first and first + #block.lines - 1 or 0 do
+      shown[file][i] = true
+    end
+  end
+  return found
+end
+
+--- Raises for the first block of the folder's README.md, in the language of one of the
+--- files, that is in none of them, and for the first line of code that it does not show.
 ---@param folder string
 ---@param files string[]  the names of those that the tutorial shows in full
 ---@param others? string[]  and of those that it shows in part
@@ -69,31 +89,27 @@ function tutorial.check_code(folder, files, others)
       texts[file], shown[file] = read_lines(folder .. "/" .. file), {}
     end
   end
-  for _, block in ipairs(tutorial.blocks(folder .. "/README.md", "lua")) do
-    local found = false
-    for file, lines in pairs(texts) do
-      local first = find_lines(lines, block.lines)
-      found = found or first
-      for i = first or 1, first and first + #block.lines - 1 or 0 do
-        shown[file][i] = true
+  for language in pairs(languages_of(texts)) do
+    for _, block in ipairs(tutorial.blocks(folder .. "/README.md", language)) do
+      if not mark_shown(block, texts, shown) then
+        error(("%s/README.md:%d: this is in no file"):format(folder, block.line), 2)
       end
-    end
-    if not found then
-      error(("%s/README.md:%d: this is in no file"):format(folder, block.line), 2)
     end
   end
   for _, file in ipairs(files) do
     for i, line in ipairs(texts[file]) do
-      if not shown[file][i] and line:find("%S") and not line:find("^%-%-") then
+      if not shown[file][i] and line:find("%S") and not line:find("^%-%-")
+          and not line:find("^#") then
         error(("%s/%s:%d: the tutorial does not show this"):format(folder, file, i), 2)
       end
     end
   end
 end
 
--- What differs from one run to the next: ports.
+-- What differs from one run to the next: ports, and the time that tests take.
 local function normal(text)
-  return text and (text:gsub("127%.0%.0%.1:%d%d%d%d%d", "127.0.0.1:PORT"))
+  return text and (text:gsub("127%.0%.0%.1:%d%d%d%d%d", "127.0.0.1:PORT")
+    :gsub(" : [%d.e-]+ seconds$", " : N seconds"))
 end
 
 local Terminal <const> = {}
@@ -143,7 +159,7 @@ end
 function tutorial.play(folder, adapt)
   local function script_of(command)
     command = adapt(command):gsub("build/release/ahost", '"$ahost"')
-    return command:find("|", 1, true) and command or "exec " .. command
+    return command:find("[|;]") and command or "exec " .. command
   end
   local terminals <close> = setmetatable({}, {
     __close = function(terminals)

@@ -130,6 +130,18 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
+-- app.exit that of the application has ended.
+function Application:listen(ctx, is_meant)
+  ctx:spawn("listen", function()
+    for _, listener in ipairs(self.listeners) do
+      if is_meant(listener.message) then
+        self.bus:subscribe(listener.message, listener.fn)
+      end
+    end
+  end):join()
+end
+
 function Application:open(outer)
   self.outer = outer
   self.order = {}
@@ -138,9 +150,8 @@ function Application:open(outer)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   self.watch = runtime.watch(self.ctx)
-  for _, listener in ipairs(self.listeners) do
-    self.bus:subscribe(listener.message, listener.fn)
-  end
+  self:listen(self.outer, function(message) return message == "app.exit" end)
+  self:listen(self.ctx, function(message) return message ~= "app.exit" end)
 end
 
 -- -> whether everything has started
@@ -211,14 +222,17 @@ end
 
 -- ---- running -------------------------------------------------------------------------
 
--- What `run` of a command returned, as an exit status.
-function Application:exit_status_of(result)
+--- The exit status that the result of a command stands for.
+---@param result any
+---@param logger ahost.Logger    hears what is no status
+---@return integer status        1 for what is none
+function application.exit_status(result, logger)
   if result == nil then return 0 end
   if math.type(result) ~= "integer" then
-    self.log:warning("run() must return an integer or nil, not a %s", type(result))
+    logger:warning("run() must return an integer or nil, not a %s", type(result))
     return 1
   elseif result < 0 or result > 127 then
-    self.log:warning("exit status out of range: %d", result)
+    logger:warning("exit status out of range: %d", result)
     return 1
   end
   return result
@@ -232,7 +246,7 @@ function Application:run_command()
     result = node.component.run(node.instance, node.ctx)
   end)
   call:join()
-  if call:status() == "done" then self:stop(self:exit_status_of(result)) end
+  if call:status() == "done" then self:stop(application.exit_status(result, self.log)) end
 end
 
 function Application:hear_process_signals()

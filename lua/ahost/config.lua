@@ -10,6 +10,7 @@ local merge <const> = require "ahost.config.merge"
 local origin <const> = require "ahost.config.origin"
 local override <const> = require "ahost.config.override"
 local path <const> = require "ahost.config.path"
+local places <const> = require "ahost.config.places"
 local problems <const> = require "ahost.config.problems"
 local process <const> = require "ahost.process"
 local service <const> = require "ahost.config.service"
@@ -24,6 +25,8 @@ config.origins = origin.leaves
 config.literal = origin.literal
 config.split = path.split
 config.join = path.join
+config.find = places.find
+config.places = places.list
 config.lookup = path.lookup
 
 -- The maps that `merge` takes. -> map; raises on anything else
@@ -166,28 +169,6 @@ function config.defaults(defaults)
     error(("config.defaults: a map expected, got %s"):format(value.kind(defaults)), 2)
   end
   merge.fill(root, merge.copy(defaults), place_of(2) or "config.defaults")
-end
-
-local PLACES <const> = {
-  "ahost.yaml", "etc/ahost.yaml", "/etc/ahost/ahost.yaml",
-  "ahost.lua", "etc/ahost.lua", "/etc/ahost/ahost.lua",
-}
-
----The configuration file to take when none is named: what AHOST_CONFIG says, whether
----it exists or not, else the first that exists of ahost.yaml, etc/ahost.yaml,
----/etc/ahost/ahost.yaml and the same with .lua.
----@return string? path
-function config.find()
-  local named = process.env.AHOST_CONFIG
-  if named and named ~= "" then
-    return named
-  end
-  for _, name in ipairs(PLACES) do
-    if files.realpath(name) then
-      return name
-    end
-  end
-  return nil
 end
 
 -- Positions in a text are told without the name of its file.

@@ -1,0 +1,134 @@
+-- ahost.command.configuration: the application that commands are about: its files,
+-- their values, and what is built from them.
+
+local application <const> = require "ahost.application"
+local config <const> = require "ahost.config"
+local errors <const> = require "ahost.error"
+local log <const> = require "ahost.log"
+local options <const> = require "ahost.options"
+local process <const> = require "ahost.process"
+local runtime <const> = require "ahost.component.runtime"
+local schema <const> = require "ahost.application.schema"
+local search <const> = require "ahost.command.search"
+
+local configuration <const> = {}
+
+--- The options that say what is configured.
+---@type ahost.command.Option[]
+configuration.options = {
+  {
+    key = "set",
+    long = "set",
+    value = "KEY=VALUE",
+    repeated = true,
+    doc = "replace one value (YAML); repeatable",
+  },
+  {
+    key = "service",
+    short = "s",
+    long = "service",
+    value = "NAME",
+    doc = "choose one of `services`, before AHOST_SERVICE does",
+  },
+}
+
+--- The files that the words of a command name, behind those of -c; else the one in the
+--- default places.
+---@param args table        as parsed
+---@return string[] files   may be empty
+function configuration.files(args)
+  local files <const> = table.move(args.files, 1, #args.files, 1, {})
+  table.move(args, 1, #args, #files + 1, files)
+  if #files == 0 then files[1] = config.find() end
+  return files
+end
+
+--- What messages call the files.
+function configuration.name(files)
+  return #files > 0 and table.concat(files, ", ") or "the configuration"
+end
+
+--- The message when there are no files.
+---@return ahost.Error
+function configuration.missing()
+  return errors.new("NOTFOUND", ("there is no configuration: none of %s exists; name a "
+    .. "file, or set AHOST_CONFIG"):format(table.concat(config.places, ", ")))
+end
+
+--- Reads the configuration that a command is about.
+---@param args table          as parsed
+---@return table? values
+---@return string[]|ahost.Error files   or what is wrong
+function configuration.load(args)
+  local files <const> = configuration.files(args)
+  if #files == 0 and #(args.set or {}) == 0 then
+    return nil, configuration.missing()
+  end
+  local values, err = config.load(files, { set = args.set, service = args.service })
+  if not values then return nil, err end
+  return values, files
+end
+
+local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
+
+local LEVEL <const> = {
+  level = {
+    type = "enum",
+    values = { "debug", "info", "notice", "warning", "error", "critical" },
+  },
+}
+
+-- The lowest level of records. -> level or nil | false, problems
+local function log_level(logging)
+  local others <const> = {}
+  for name in next, logging or {} do others[name] = name ~= "level" or nil end
+  local checked, problems = options.check(LEVEL, logging,
+    { path = "logging", origin = config.origin, reserved = others })
+  if not checked then return false, problems end
+  return checked.level
+end
+
+--- Gives the host what the top-level keys say about it.
+---@param values table
+---@param verbose? boolean    its level of records is the last word
+---@return true? ok
+---@return ahost.Error? err   code CONFIG
+function configuration.apply(values, verbose)
+  local keys, err = schema.check(values)
+  if not keys then return nil, err end
+  local level <const>, problems = log_level(values.logging)
+  if level == false then
+    return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+  end
+  if level and not verbose then log.set_level("", level) end
+  runtime.stop_timeout(keys.stop_timeout)
+  if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
+  return true
+end
+
+local ROOTS <const> = { "component", "components", "schedules", "servers", "listen" }
+
+-- Whether something is to be run.
+local function has_root(values)
+  for _, name in ipairs(ROOTS) do
+    if values[name] ~= nil then return true end
+  end
+  return false
+end
+
+--- Builds the application, without starting anything. May wait.
+---@param values table
+---@param files string[]
+---@return ahost.Application? app
+---@return ahost.Error? err              code CONFIG
+---@return ahost.Application? partial    what could be built, to look at only
+function configuration.build(values, files)
+  if not has_root(values) then
+    return nil, errors.new("CONFIG", ("%s: there is nothing to run; give component, "
+      .. "components, schedules, servers or listen"):format(configuration.name(files)))
+  end
+  search.beside(files[1])
+  return application.new(values, { directory = directory_of(files[1]) })
+end
+
+return configuration
