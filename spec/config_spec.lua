@@ -32,6 +32,11 @@ describe("config.load", function()
       "config.load: files are paths, got a number")
     assert.has_error(function() config.load({}, { set = { 5 } }) end,
       "config.load: set is a list of strings, got a number")
+    assert.has_error(function() config.load({}, { service = 5 }) end,
+      "config.load: service is a string, got a number")
+    assert.has_error(function() config.load({}, { defaults = "x" }) end,
+      "config.load: defaults is a table, got a string")
+    assert.has_error(function() config.split(5) end, "a path is a string, got a number")
   end)
 
   it("has defaults as the lowest layer", function()

@@ -15,7 +15,7 @@ static const char check[] =
     "local config, yaml = require 'ahost.config', require 'ahost.yaml'\n"
     "local env = {A = 'x', B = '${a}', C = ''}\n"
     "local function is_map(v)\n"
-    "  return type(v) == 'table' and getmetatable(v) == nil\n"
+    "  return type(v) == 'table' and getmetatable(v) == nil and #v == 0\n"
     "end\n"
     "local function copy(v)\n"
     "  if type(v) ~= 'table' then return v end\n"
