@@ -5,6 +5,7 @@ local new_instance <const> = require "spec.component_instance"
 local Schedule <const> = require "ahost.components.schedule"
 local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local time <const> = require "ahost.time"
 
 local function build(values) return new_instance(Schedule, "schedule/job", values) end
@@ -44,6 +45,7 @@ end
 
 describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
+    local _ <close> = testing.clock()
     local events <const> = sync.queue(10)
     with_schedule({
       every = 0.002,
