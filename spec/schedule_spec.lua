@@ -47,6 +47,7 @@ end
 
 describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
+    local _ <close> = testing.clock()
     local events <const> = sync.queue(10)
     with_schedule({
       every = "1h",
