@@ -14,7 +14,7 @@ typedef struct ahost__channel {
     uint8_t collected; /* by Lua */
 } ahost__channel;
 
-/* Pushes a new bus. */
+/* Pushes a new bus; the module ahost.bus must have been opened. */
 void ahost__push_bus(lua_State *L);
 
 /* Pops `arguments` values, the name of a message and what goes with it, and

@@ -45,6 +45,8 @@ static int new_context(lua_State *L) {
  * `parent`, or the end of its children. */
 static ahost__link *oldest(lua_State *L, ahost__context *parent) {
     ahost__link *link;
+    if (lua_rawlen(L, 2) == 0) /* as of most components: no search */
+        return &parent->children;
     for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
         ahost__check_context(L, -1)->marked = 1;
         lua_pop(L, 1);

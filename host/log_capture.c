@@ -6,7 +6,6 @@
  * somebody looks.
  */
 #include <string.h>
-#include <time.h>
 
 #include "listeners.h"
 #include "log.h"
@@ -37,12 +36,6 @@ typedef struct waiting_record {
     char bytes[];
 } waiting_record;
 
-static double wall_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static capture *check_capture(lua_State *L) {
     return luaL_checkudata(L, 1, CAPTURE_TYPE);
 }
@@ -56,7 +49,7 @@ static waiting_record *copy_record(ahost *h, const ahost__log_record *record) {
     if (copy == NULL)
         return NULL;
     copy->level = record->level;
-    copy->time = wall_time();
+    copy->time = ahost__wall(h);
     copy->size = size;
     memcpy(copy->bytes, record->logger, logger);
     memcpy(copy->bytes + logger, record->text, text);
@@ -148,7 +141,8 @@ static void keep_values(lua_State *L, capture *c, int at,
         return;
     }
     c->count++;
-    push_new_record(L, record->level, record->logger, wall_time());
+    push_new_record(L, record->level, record->logger,
+                    ahost__wall(ahost__of(L)));
     for (int i = 0; i < 3; i++) {
         lua_pushvalue(L, at + i);
         lua_setfield(L, -2, names[i]);

@@ -264,6 +264,7 @@ void ahost__job_post(ahost *h, ahost__job *job);
 /* The same for the next turn of the loop, when what is ready now has run. */
 void ahost__job_post_next(ahost *h, ahost__job *job);
 
+/* Takes a job back; harmless when it is not posted. */
 void ahost__job_drop(ahost__job *job);
 
 #endif

@@ -59,6 +59,7 @@ static const luaL_Reg functions[] = {
     {"clock", ahost__testing_clock},
     {"limit", ahost__testing_limit},
     {"make_directory", make_directory},
+    {"program", ahost__testing_program},
     {"remove_tree", remove_tree},
     {"temporary_directory", temporary_directory},
     {NULL, NULL}};

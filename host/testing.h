@@ -23,6 +23,9 @@ int ahost__testing_limit(lua_State *L);
 /* core.capture(number) -> capture | nil, err: capture.c */
 int ahost__testing_capture(lua_State *L);
 
+/* core.program(words, files, [cwd]) -> status | nil, err: program.c */
+int ahost__testing_program(lua_State *L);
+
 int ahost__open_testing(lua_State *L);
 
 #endif

@@ -9,6 +9,16 @@
 #include "yaml_encode.h"
 #include "yaml_text.h"
 
+bool ahost__yaml_has_metatable(lua_State *L, const char *type) {
+    bool same;
+    if (!lua_getmetatable(L, -1))
+        return false;
+    luaL_getmetatable(L, type);
+    same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
 static const luaL_Reg functions[] = {
     {"decode", ahost__yaml_decode},
     {"encode", ahost__yaml_encode},

@@ -7,6 +7,7 @@
 #include "yaml_decode.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 enum { COPIED_LIMIT = 100000 };
 
@@ -82,6 +83,10 @@ static bool copy_value(ahost__yaml_walk *w, int depth) {
     return true;
 }
 
+static const char *show(ahost__yaml_walk *w, const char *name) {
+    return ahost__yaml_show(w->L, name, strlen(name));
+}
+
 bool ahost__yaml_alias(ahost__yaml_walk *w) {
     const yaml_event_t *e = &w->reader.event;
     const char *name = (const char *)e->data.alias.anchor;
@@ -89,12 +94,13 @@ bool ahost__yaml_alias(ahost__yaml_walk *w) {
     switch (lua_getfield(w->L, AHOST__YAML_ANCHORS, name)) {
     case LUA_TNIL:
         return ahost__yaml_fault(&w->reader, e->start_mark,
-                                 "the alias *%s of no anchor before it", name);
+                                 "the alias *%s of no anchor before it",
+                                 show(w, name));
     case LUA_TBOOLEAN:
         if (!lua_toboolean(w->L, -1))
             return ahost__yaml_fault(&w->reader, e->start_mark,
                                      "the alias *%s within what it stands for",
-                                     name);
+                                     show(w, name));
         break;
     }
     return copy_value(w, w->depth);
@@ -104,23 +110,15 @@ bool ahost__yaml_alias(ahost__yaml_walk *w) {
  * Merge keys
  */
 
-static bool has_metatable(lua_State *L, const char *type) {
-    bool same;
-    if (!lua_getmetatable(L, -1))
-        return false;
-    luaL_getmetatable(L, type);
-    same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
 static bool is_map(lua_State *L) {
-    return lua_istable(L, -1) && !has_metatable(L, AHOST__JSON_ARRAY) &&
-           !has_metatable(L, AHOST__YAML_TAGGED);
+    return lua_istable(L, -1) &&
+           !ahost__yaml_has_metatable(L, AHOST__JSON_ARRAY) &&
+           !ahost__yaml_has_metatable(L, AHOST__YAML_TAGGED);
 }
 
 static bool is_list_of_maps(lua_State *L) {
-    bool good = lua_istable(L, -1) && has_metatable(L, AHOST__JSON_ARRAY);
+    bool good =
+        lua_istable(L, -1) && ahost__yaml_has_metatable(L, AHOST__JSON_ARRAY);
     lua_Integer count = good ? (lua_Integer)lua_rawlen(L, -1) : 0;
     for (lua_Integer i = 1; good && i <= count; i++) {
         lua_rawgeti(L, -1, i);

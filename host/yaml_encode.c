@@ -266,16 +266,6 @@ static void add_key(encoder *e, const key *k, int indent) {
  * Collections
  */
 
-static bool has_metatable(lua_State *L, const char *type) {
-    bool same;
-    if (!lua_getmetatable(L, -1))
-        return false;
-    luaL_getmetatable(L, type);
-    same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
 /* Whether the `count` keys of the table are 1 to `count`. */
 static bool is_sequence(lua_State *L, int table, size_t count) {
     for (size_t i = 1; i <= count; i++) {
@@ -289,7 +279,7 @@ static bool is_sequence(lua_State *L, int table, size_t count) {
 
 /* Whether the table of `at` with so many keys is a list, not a map. */
 static bool is_list(encoder *e, const frame *at, size_t count) {
-    bool marked = has_metatable(e->L, AHOST__JSON_ARRAY);
+    bool marked = ahost__yaml_has_metatable(e->L, AHOST__JSON_ARRAY);
     if ((marked || count > 0) && is_sequence(e->L, at->table, count))
         return true;
     if (marked)
@@ -394,7 +384,7 @@ static void take_tagged(encoder *e, const frame *at) {
     lua_replace(e->L, -2);
     if (lua_type(e->L, -1) != LUA_TSTRING && !lua_istable(e->L, -1))
         refuse(e, at, "a tagged %s", luaL_typename(e->L, -1));
-    if (has_metatable(e->L, AHOST__YAML_TAGGED))
+    if (ahost__yaml_has_metatable(e->L, AHOST__YAML_TAGGED))
         refuse(e, at, "a tagged value with two tags");
 }
 
@@ -430,7 +420,7 @@ static void add_block(encoder *e, const frame *at, int indent, before lead,
 static void add_value(encoder *e, const frame *at, int indent, before lead) {
     bool tagged;
     luaL_checkstack(e->L, LUA_MINSTACK, "yaml");
-    tagged = has_metatable(e->L, AHOST__YAML_TAGGED);
+    tagged = ahost__yaml_has_metatable(e->L, AHOST__YAML_TAGGED);
     if (tagged) {
         ahost__yaml_add(e->out, " ", lead != NOTHING);
         lua_pushvalue(e->L, -1);

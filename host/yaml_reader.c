@@ -13,6 +13,9 @@
 
 #define READER_TYPE "ahost.yaml.reader"
 
+/* How much of a key, a value or a name a message shows. */
+enum { SHOWN_LENGTH = 40 };
+
 static int reader_gc(lua_State *L) {
     ahost__yaml_close(luaL_checkudata(L, 1, READER_TYPE));
     return 0;
@@ -25,11 +28,16 @@ void ahost__yaml_prepare(lua_State *L) {
     lua_pop(L, 1);
 }
 
+enum { BOM_LENGTH = 3 };
+
+static bool has_bom(const ahost__yaml_reader *r) {
+    return r->length >= BOM_LENGTH &&
+           memcmp(r->text, "\xEF\xBB\xBF", BOM_LENGTH) == 0;
+}
+
 /* libyaml would guess other encodings, and count a BOM as a character. */
 static void set_input(ahost__yaml_reader *r) {
-    static const char bom[] = "\xEF\xBB\xBF";
-    size_t skipped =
-        r->length >= 3 && memcmp(r->text, bom, 3) == 0 ? sizeof(bom) - 1 : 0;
+    size_t skipped = has_bom(r) ? BOM_LENGTH : 0;
     r->text += skipped;
     r->length -= skipped;
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
@@ -84,6 +92,21 @@ bool ahost__yaml_fault(ahost__yaml_reader *r, yaml_mark_t mark,
 
 static bool starts_character(char c) {
     return ((unsigned char)c & 0xC0) != 0x80;
+}
+
+const char *ahost__yaml_show(lua_State *L, const char *text, size_t length) {
+    size_t shown = 0;
+    while (shown < length && shown < SHOWN_LENGTH &&
+           (unsigned char)text[shown] >= 0x20)
+        shown++;
+    if (shown == length)
+        return lua_pushlstring(L, text, length);
+    while (!starts_character(text[shown]))
+        shown--;
+    lua_pushlstring(L, text, shown);
+    lua_pushliteral(L, "...");
+    lua_concat(L, 2);
+    return lua_tostring(L, -1);
 }
 
 /* The place of a byte that libyaml could not read as a character. */
@@ -233,6 +256,9 @@ bool ahost__yaml_next(ahost__yaml_reader *r) {
 }
 
 bool ahost__yaml_begin(ahost__yaml_reader *r, bool *empty) {
+    yaml_mark_t start = {0, 0, 0};
+    if (has_bom(r))
+        return ahost__yaml_fault(r, start, "a second byte order mark");
     if (!ahost__yaml_next(r) || !ahost__yaml_next(r))
         return false;
     *empty = r->event.type == YAML_STREAM_END_EVENT;

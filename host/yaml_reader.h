@@ -54,8 +54,15 @@ bool ahost__yaml_end(ahost__yaml_reader *r);
 bool ahost__yaml_fault(ahost__yaml_reader *r, yaml_mark_t mark,
                        const char *format, ...);
 
+/* Pushes the beginning of a text, for messages: what of one line is not long.
+ */
+const char *ahost__yaml_show(lua_State *L, const char *text, size_t length);
+
 /* Makes `nil, err` of the message on the top; returns 2. */
 int ahost__yaml_fail(ahost__yaml_reader *r, const char *op, const char *name);
+
+/* Whether the value on the top has the metatable of that type. */
+bool ahost__yaml_has_metatable(lua_State *L, const char *type);
 
 /* Makes the metatable of readers. */
 void ahost__yaml_prepare(lua_State *L);

@@ -32,6 +32,11 @@ describe("config.load", function()
       "config.load: files are paths, got a number")
     assert.has_error(function() config.load({}, { set = { 5 } }) end,
       "config.load: set is a list of strings, got a number")
+    assert.has_error(function() config.load({}, { service = 5 }) end,
+      "config.load: service is a string, got a number")
+    assert.has_error(function() config.load({}, { defaults = "x" }) end,
+      "config.load: defaults is a table, got a string")
+    assert.has_error(function() config.split(5) end, "a path is a string, got a number")
   end)
 
   it("has defaults as the lowest layer", function()
@@ -297,6 +302,13 @@ describe("config.origins", function()
     assert.same({ "a.x\\.y", "b", "e", "l", "m.1", "m.2", "m.3", "m.4", "m.5",
       "m.6", "m.7",
       "m.8", "m.9", "m.10" }, found)
+  end)
+
+  it("names empty keys so that lookup finds them", function()
+    local t <const> = { [""] = { [""] = 1, y = 2 }, y = 3 }
+    for path, value in config.origins(t) do
+      assert.equal(value, (config.lookup(t, path)), path)
+    end
   end)
 end)
 

@@ -4,6 +4,7 @@ local context <const> = require "ahost.context"
 local core <const> = require "ahost.net.core"
 local net <const> = require "ahost.net"
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local stream_pair <const> = require "spec.stream_pair"
 
 --- The code of the error of a call that failed.
@@ -121,13 +122,15 @@ describe("net.connect", function()
 
   it("gives up when its time is up, and leaks nothing", function()
     with_blackhole(function(address)
+      local clock <close> = testing.clock()
       local before <const> = descriptors()
       for _ = 1, 5 do
-        local stream, err = net.connect(address, { timeout = 0.01 })
+        local stream, err = net.connect(address, { timeout = 100 })
         assert.is_nil(stream)
         assert.equal("TIMEDOUT", err.code)
         assert.matches("connect " .. address, tostring(err), 1, true)
       end
+      assert.equal(500, clock:now())
       task.sleep(0)
       assert.equal(before, descriptors())
     end)
@@ -220,8 +223,10 @@ describe("a name with several addresses", function()
   it("has one time limit for all", function()
     with_blackhole(function(blackhole)
       with_addresses({ blackhole, blackhole, blackhole, blackhole }, function()
+        local clock <close> = testing.clock()
         local before <const> = descriptors()
         assert.equal("TIMEDOUT", code_of(net.connect("somebody:1", { timeout = 0.6 })))
+        assert.near(0.6, clock:now(), 1e-6)
         task.sleep(0)
         assert.equal(before, descriptors())
       end)

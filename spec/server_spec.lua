@@ -147,7 +147,7 @@ describe("net.serve", function()
       for i = 1, 5 do check_echo(fast[i], round .. "/" .. i) end
     end
     assert.equal(100, #slow:read_exactly(100))
-    slow:close()
+    slow:close(0.1)
     eventually(function() return server:count() == 5 end)
     for i = 1, 5 do fast[i]:close() end
   end)

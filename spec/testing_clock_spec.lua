@@ -1,4 +1,5 @@
 local context <const> = require "ahost.context"
+local log <const> = require "ahost.log"
 local is_gc_stressed <const> = require "spec.gc_stress"
 local net <const> = require "ahost.net"
 local subprocess <const> = require "spec.subprocess"
@@ -84,7 +85,10 @@ describe("a virtual clock", function()
     local clock <close> = testing.clock()
     local start <const> = time.wall()
     local iso <const> = time.iso()
+    local capture <close> = testing.capture()
     task.sleep(3600)
+    log.get("a"):error("then")
+    assert.near(3600, capture.records[1].time - start, 1e-3)
     assert.is_true(start >= before)
     assert.near(3600, time.wall() - start, 1e-3)
     assert.is_true(iso < time.iso())
@@ -248,23 +252,23 @@ end)
 describe("a manual clock", function()
   it("goes only when it is advanced", function()
     local clock <close> = testing.clock { manual = true }
-    local log = {}
+    local seen = {}
     for i = 1, 5 do
       task.spawn(function()
         task.sleep(i)
-        log[#log + 1] = clock:now()
+        seen[#seen + 1] = clock:now()
         task.yield()
-        log[#log + 1] = "then"
+        seen[#seen + 1] = "then"
       end)
     end
     task.yield()
     assert.is_true(clock:advance(2.5))
-    assert.same({ 1, "then", 2, "then" }, log)
+    assert.same({ 1, "then", 2, "then" }, seen)
     assert.equal(2.5, clock:now())
     clock:advance(0)
-    assert.equal(4, #log)
+    assert.equal(4, #seen)
     clock:advance(1.5)
-    assert.same({ 1, "then", 2, "then", 3, "then", 4, "then" }, log)
+    assert.same({ 1, "then", 2, "then", 3, "then", 4, "then" }, seen)
   end)
 
   it("advances through what is started on the way", function()

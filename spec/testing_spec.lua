@@ -3,6 +3,7 @@ local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
 local process <const> = require "ahost.process"
 local subprocess <const> = require "spec.subprocess"
+local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing"
 
 local function exists(path)
@@ -56,6 +57,73 @@ describe("testing.directory", function()
     end
     assert.is_false(exists(directory.path))
     directory:close()
+  end)
+end)
+
+describe("testing.program", function()
+  it("runs this program", function()
+    local directory <const> = testing.directory()
+    directory:write("script.lua", [[
+      print(...)
+      print(io.read("a"))
+      io.stderr:write("complaint")
+      require("ahost.host").stop(7)]])
+    assert.same({ status = 7, output = "one\ttwo\nthree\n", errors = "complaint" },
+      testing.program { "script.lua", "one", "two", input = "three",
+        directory = directory })
+    assert.matches("^ahost %d", testing.program { "--version" }.output)
+  end)
+
+  it("runs any other, beside other tasks and each other", function()
+    local runs = {}
+    for i = 1, 5 do
+      runs[i] = task.spawn(testing.program,
+        { command = "sh", "-c", "sleep 0.01; echo $0", tostring(i) })
+    end
+    for i = 1, 5 do assert.equal(i .. "\n", runs[i]:join().output) end
+  end)
+
+  it("tells of process signals", function()
+    assert.equal(128 + 9, testing.program { command = "sh", "-c", "kill -9 $$" }.status)
+  end)
+
+  it("tells what cannot be run", function()
+    local result, err = testing.program { command = "/no/such/program" }
+    assert.is_nil(result)
+    assert.equal("ENOENT", err.code)
+    assert.matches("run /no/such/program", tostring(err), 1, true)
+    assert.equal("ENOENT",
+      select(2, testing.program { command = "true", directory = "/no/such" }).code)
+    assert.has_error(function() testing.program { {} } end)
+  end)
+
+  it("kills it with the task", function()
+    local directory <const> = testing.directory()
+    local running <const> = task.spawn(testing.program,
+      { command = "sh", "-c", "echo $$ >pid; exec sleep 100", directory = directory })
+    local pid
+    repeat
+      task.sleep(0.001)
+      pid = tonumber((directory:read("pid")))
+    until pid
+    running:cancel()
+    running:join()
+    assert.equal("cancelled", running:status())
+    assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+  end)
+
+  it("is waited for by a virtual clock", function()
+    local clock <close> = testing.clock()
+    local result <const> = assert(task.timeout(0.001, testing.program,
+      { command = "sleep", "0.05" }))
+    assert.equal(0, result.status)
+    assert.equal(0, clock:now())
+    local running <const> = task.spawn(testing.program, { command = "sleep", "100" })
+    task.yield()
+    clock:advance(10)
+    assert.equal(10, clock:now())
+    running:cancel()
+    running:join()
   end)
 end)
 

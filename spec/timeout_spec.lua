@@ -1,10 +1,13 @@
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local unwinding <const> = require "spec.unwinding"
 
 local closing <const>, cancelled_code <const> =
   unwinding.closing, unwinding.cancelled_code
 
 describe("task.shield", function()
+  before_each(function() testing.clock() end)
+
   it("returns what the function returns and raises what it raises", function()
     assert.same({ n = 3, [2] = 2 },
       table.pack(task.shield(function(...) task.yield() return ... end, nil, 2, nil)))
@@ -18,7 +21,7 @@ describe("task.shield", function()
     local log = {}
     local victim = task.spawn(function()
       task.shield(function()
-        task.sleep(0.001)
+        task.sleep(1000)
         log[#log + 1] = "finished"
       end)
       log[#log + 1] = "left"
@@ -34,7 +37,7 @@ describe("task.shield", function()
   it("inside a timeout outlasts it", function()
     local log = {}
     local result, err = task.timeout(0.001, function()
-      task.shield(function() task.sleep(0.005) log[#log + 1] = "shielded" end)
+      task.shield(function() task.sleep(0.002) log[#log + 1] = "shielded" end)
       task.yield()
       log[#log + 1] = "not reached"
     end)
@@ -46,7 +49,7 @@ describe("task.shield", function()
   it("can hold a timeout, which works inside", function()
     local result, err = task.timeout(0.001, function()
       return task.shield(function()
-        task.sleep(0.003)
+        task.sleep(5)
         local inner = table.pack(task.timeout(0.001, task.sleep, 1000))
         return inner[2].code
       end)
@@ -60,7 +63,7 @@ describe("task.shield", function()
     local victim = task.spawn(function()
       task.shield(function()
         local _, err = task.timeout(0.001, function()
-          task.shield(function() task.sleep(0.004) log[#log + 1] = "inner" end)
+          task.shield(function() task.sleep(100) log[#log + 1] = "inner" end)
           task.sleep(1000)
         end)
         log[#log + 1] = err.code
@@ -170,9 +173,11 @@ describe("task.timeout", function()
   end)
 
   it("stops what waits for other tasks, not those tasks", function()
+    local _ <close> = testing.clock()
     local other = task.spawn(task.sleep, 1000)
-    assert.equal("TIMEDOUT", select(2, task.timeout(0.001, other.join, other)).code)
+    assert.equal("TIMEDOUT", select(2, task.timeout(999, other.join, other)).code)
     assert.equal("running", other:status())
+    other:join()
   end)
 
   it("can be left by an error a thousand levels deep", function()

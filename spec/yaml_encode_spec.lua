@@ -59,9 +59,11 @@ b:
 c:
   d:
     e: f
-]], { [7] = "seven", ["10ms"] = "d", a = 1, b = { 1, { x = 1, z = { 2 } }, { 3 },
-  { { 4 } } },
-      c = { d = { e = "f" } } })
+]], {
+      [7] = "seven", ["10ms"] = "d", a = 1,
+      b = { 1, { x = 1, z = { 2 } }, { 3 }, { { 4 } } },
+      c = { d = { e = "f" } },
+    })
   end)
 
   it("indents as it is told", function()

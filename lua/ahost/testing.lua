@@ -201,6 +201,33 @@ function testing.directory()
   return directory
 end
 
+-- Programs ------------------------------------------------------------------------------
+
+---@class ahost.testing.Program
+---@field [integer] string     the arguments
+---@field command? string      a path, or a name that is looked up in PATH (this program,
+---                            which is `ahost` in its specs)
+---@field input? string        what it reads from its standard input (nothing)
+---@field directory? string    where it runs (the current one)
+
+---Runs a program to its end. Waits; who is cancelled or late kills it. A virtual clock
+---stands still meanwhile.
+---@param options ahost.testing.Program
+---@return {status: integer, output: string, errors: string}? result  a status above 128
+---  is 128 and the number of the process signal that ended it
+---@return ahost.Error? err    of the start: ENOENT, EACCES...
+function testing.program(options)
+  local files <close> = testing.directory()
+  local words <const> = { options.command or "/proc/self/exe", table.unpack(options) }
+  local paths <const> = {
+    files:write("input", options.input or ""), files .. "/output", files .. "/errors",
+  }
+  local cwd <const> = options.directory and tostring(options.directory)
+  local status, err = core.program(words, paths, cwd)
+  if not status then return nil, err end
+  return { status = status, output = files:read("output"), errors = files:read("errors") }
+end
+
 -- Ports ---------------------------------------------------------------------------------
 
 ---A TCP port of the loopback interface that nobody listened on just now. Somebody may

@@ -23,7 +23,8 @@ local testing = {}
 ---Input from peers in the same host is there at once. One in another process needs real
 ---time to answer: `patience` says how much of it the clock leaves to it before it jumps,
 ---perhaps to a timeout. Nobody waits where there is no socket or pipe to get input from.
----A loop that asks `time.now` without waiting never ends.
+---A loop that asks `time.now` without waiting never ends, and a connection on which data
+---flow without end holds the clock.
 ---
 ---A deadline a hundred years ahead or more (`math.huge`) is never: the clock does not go
 ---there.

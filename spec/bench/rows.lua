@@ -88,6 +88,7 @@ return {
   lua("emit_100", "emit to 100 listeners", "emit.lua", 20000, " 100", 0.3),
   lua("publish_1000", "publish to 1,000 bus subscribers", "publish.lua", 2000, " 1000",
     0.3),
+  lua("components", "start of 1,000 components", "components.lua", 20, " 1000"),
   lua("merge", "merging a 1 MiB YAML file", "merge.lua", 200, ""),
   lua("lookup_own", "resource lookup, own context", "lookup.lua", 5000000, " 0", 0.3),
   lua("lookup_five", "resource lookup, five up", "lookup.lua", 5000000, " 5", 0.3),

@@ -8,8 +8,6 @@ local options <const> = require "ahost.options"
 local settings <const> = {}
 
 local SCHEMA <const> = {
-  type = { type = "string", doc = "the module, file or bundled component" },
-  components = { type = "any", doc = "the components below it" },
   isolated = {
     type = "boolean",
     default = false,
@@ -38,18 +36,19 @@ local BACKOFF <const> = {
 }
 
 --- The names that are no options of a component.
-settings.reserved = SCHEMA
+settings.reserved = { type = true, components = true }
+for name in next, SCHEMA do settings.reserved[name] = true end
 
 ---@return ahost.OptionDescription[]
 function settings.describe() return options.describe(SCHEMA) end
 
--- What the component's table says.
-local function own_settings(component)
+-- `values` over what the component's table says.
+local function over_own(component, values)
   local own <const> = {}
   for name in next, SCHEMA do
-    if name ~= "components" and name ~= "type" then own[name] = component[name] end
+    own[name] = component[name]
   end
-  return own
+  return next(own) and config.merge(own, values) or values
 end
 
 -- The names that are not ours to check.
@@ -74,7 +73,7 @@ end
 ---@return table? checked
 ---@return string[]? problems
 function settings.check(component, values, place)
-  local merged <const> = config.merge(own_settings(component), values)
+  local merged <const> = over_own(component, values)
   local where <const> = { path = place.path, at = place.at, origin = place.origin }
   where.reserved = other_names(merged)
   local checked, problems = options.check(SCHEMA, merged, where)

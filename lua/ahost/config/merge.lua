@@ -75,8 +75,8 @@ end
 local function expanded_copy(t, zone, trail, depth)
   local result = raw_copy(t, depth)
   local found = problems.new()
-  expand.tree(result, { problems = found, trail = table.move(trail, 1, depth, 1, {}),
-    depth = depth }, zone)
+  expand.tree(result, { problems = found, unmarked = true, depth = depth,
+    trail = table.move(trail, 1, depth, 1, {}) }, zone)
   local err = found:error()
   if err then
     error(err, 0)

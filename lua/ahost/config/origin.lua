@@ -172,7 +172,7 @@ end
 ---@return fun(): string?, any, string?     path, value, origin
 function origin.leaves(config)
   local leaves, i = {}, 0
-  collect(config, "", leaves)
+  collect(config, nil, leaves)
   return function()
     i = i + 1
     if leaves[i] then

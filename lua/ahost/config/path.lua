@@ -18,7 +18,9 @@ end
 ---@param text string
 ---@return string[] keys    at least one; may be empty texts
 function path.split(text)
-  if not text:find("\\", 1, true) then
+  if type(text) ~= "string" then
+    error(("a path is a string, got a %s"):format(type(text)), 2)
+  elseif not text:find("\\", 1, true) then
     return split_plain(text)
   end
   local parts, part, at = {}, {}, 1
@@ -50,10 +52,10 @@ function path.join(keys)
   return table.concat(parts, ".")
 end
 
----One more key behind a path ("" for the root).
+---One more key behind a path (nil for the root; "" is that of an empty key).
 function path.append(prefix, key)
   local part = tostring(key):gsub("[.\\]", "\\%0")
-  return prefix == "" and part or prefix .. "." .. part
+  return not prefix and part or prefix .. "." .. part
 end
 
 ---The key of a container that a part of a path means: in lists a place.

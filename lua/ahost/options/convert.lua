@@ -33,6 +33,18 @@ local function sorted_keys(...)
   return keys
 end
 
+-- The names of a schema's options, sorted once.
+local schema_names <const> = setmetatable({}, { __mode = "k" })
+
+local function names_of(schema)
+  local names = schema_names[schema]
+  if not names then
+    names = sorted_keys(schema)
+    schema_names[schema] = names
+  end
+  return names
+end
+
 local array <const> = getmetatable(json.array())
 
 -- Objects are not configuration: what has a metatable of its own is passed on.
@@ -56,19 +68,20 @@ end
 -- Where a value stands. `container` and `key` are for the place in a file; where that
 -- is not known, the place of what is around has to do.
 local function below(at, container, key, spec)
-  local path = tostring(key)
-  if math.type(key) == "integer" then
-    path = ("%s[%d]"):format(at.path, key)
-  else
-    path = (at.path ~= "" and at.path .. "." or "") .. path:gsub("[.\\]", "\\%0")
-  end
   return {
-    path = path,
     container = container,
     key = key,
     outer = at,
     secret = at.secret or spec and spec.secret,
   }
+end
+
+-- The path of a place, which is only wanted when something is wrong there.
+local function path_of(at)
+  if at.path then return at.path end
+  local outer <const> = path_of(at.outer)
+  if math.type(at.key) == "integer" then return ("%s[%d]"):format(outer, at.key) end
+  return (outer ~= "" and outer .. "." or "") .. tostring(at.key):gsub("[.\\]", "\\%0")
 end
 
 function Reading:origin_of(at)
@@ -78,9 +91,9 @@ function Reading:origin_of(at)
 end
 
 function Reading:report(at, text)
-  local origin = self:origin_of(at)
+  local origin <const>, path <const> = self:origin_of(at), path_of(at)
   self.problems[#self.problems + 1] = (origin and origin .. ": " or "")
-    .. (at.path ~= "" and at.path .. ": " or "") .. text
+    .. (path ~= "" and path .. ": " or "") .. text
 end
 
 -- What is missing was not written anywhere: the map that lacks it was.
@@ -194,12 +207,16 @@ end
 ---@return table
 function Reading:fields(schema, values, at, reserved)
   local result = {}
-  for _, name in ipairs(sorted_keys(schema, values)) do
+  local unknown = {}
+  for name in next, values do
+    if not (schema[name] or reserved and reserved[name]) then unknown[name] = true end
+  end
+  for _, name in ipairs(next(unknown) and sorted_keys(schema, unknown) or names_of(schema)) do
     local spec = schema[name]
     local inner = below(at, values, name, spec)
     if spec then
       result[name] = self:option(spec, values, name, inner)
-    elseif not (reserved and reserved[name]) then
+    else
       self:unknown(schema, name, inner)
     end
   end

@@ -3,17 +3,15 @@
 
 local core <const> = require "ahost.yaml.core"
 local errors <const> = require "ahost.error"
+local join <const> = require "ahost.config.path".join
 local json <const> = require "ahost.json"
+local paths <const> = require "ahost.yaml.paths"
 local yaml <const> = require "ahost.yaml"
 
 local BOM <const> = "\xEF\xBB\xBF"
 local DECODE <const> = { tags = true }
 
 local edit = {}
-
---
--- Paths
---
 
 local function check_path(path, name)
   if type(path) ~= "table" or #path == 0 then
@@ -27,166 +25,6 @@ local function check_path(path, name)
     keys[i] = tostring(key)
   end
   return keys
-end
-
-local function show(path, last)
-  return table.concat(path, ".", 1, last)
-end
-
--- The parts of a dotted key: "a.b\.c" is "a", "b.c".
-local function split(key)
-  if not key:find(".", 1, true) then
-    return { key }
-  end
-  local parts = {}
-  for part in (key:gsub("\\%.", "\0") .. "."):gmatch "(.-)%." do
-    if part == "" then
-      return { key }
-    end
-    part = part:gsub("\0", ".")
-    parts[#parts + 1] = part
-  end
-  return parts
-end
-
--- How many keys of the path from `i` on a key of the file stands for: nil if it is
--- another one; and true if the path ends within it.
-local function match(key, path, i)
-  if key == path[i] then
-    return 1
-  end
-  local parts <const> = split(key)
-  for n, part in ipairs(parts) do
-    if path[i + n - 1] == nil then
-      return n - 1, true
-    elseif path[i + n - 1] ~= part then
-      return nil
-    end
-  end
-  return #parts > 0 and #parts or nil
-end
-
-local function index_of(key, count)
-  local index <const> = key:match "^%d+$" and math.tointeger(tonumber(key))
-  return index and index >= 1 and index <= count and index or nil
-end
-
-local function is_list(value)
-  return getmetatable(value) == getmetatable(json.array())
-end
-
-local function is_table(value)
-  return type(value) == "table" and getmetatable(value) ~= yaml.Tagged
-end
-
-local function has(value, path, i)
-  if i > #path then
-    return true
-  elseif not is_table(value) then
-    return false
-  elseif is_list(value) then
-    local index <const> = index_of(path[i], #value)
-    return index ~= nil and has(value[index], path, i + 1)
-  end
-  for key, item in pairs(value) do
-    local count, within
-    if type(key) == "string" then
-      count, within = match(key, path, i)
-    end
-    if count and (within or has(item, path, i + count)) then
-      return true
-    end
-  end
-  return false
-end
-
---
--- Where a path leads
---
--- A spot is what is there: `node` with its `parent` and, in a mapping, its `key`;
--- `done`, how many keys of the path lead to it; `trail`, the keys as the file has
--- them; `flow`, whether it is within brackets or braces. `problem` says why it
--- cannot be changed, `dotted` that the next key is written with dots nearby.
---
-
-local function is_null(node)
-  return node.kind == "scalar" and node.plain and not node.tag
-    and yaml.decode(node.value) == json.null
-end
-
--- Keys behind !!int are no keys of paths.
-local function is_integer(node)
-  return node.tag == "tag:yaml.org,2002:int"
-end
-
-local find
-
-local function inner_spot(spot, node, key, name, count)
-  local trail <const> = table.move(spot.trail, 1, #spot.trail, 1, {})
-  trail[#trail + 1] = name
-  return {
-    node = node, parent = spot.node, key = key, done = spot.done + count, trail = trail,
-    flow = spot.flow or spot.node.flow,
-  }
-end
-
-local function find_item(spot, path)
-  local index <const> = index_of(path[spot.done + 1], #spot.node + 1)
-  if not index or index > #spot.node and spot.done + 1 < #path then
-    spot.problem = ("%s is a list of %d items"):format(show(path, spot.done), #spot.node)
-    return spot
-  elseif index > #spot.node then
-    return spot
-  end
-  return find(inner_spot(spot, spot.node[index], nil, index, 1), path)
-end
-
-local function find_pair(spot, path)
-  local node <const>, next_key <const> = spot.node, spot.done + 1
-  local best = nil
-  for i = 1, #node, 2 do
-    local name <const> = node[i].value
-    local count, within = match(name, path, next_key)
-    if is_integer(node[i]) then
-      count, within = nil, nil
-    end
-    if within then
-      spot.problem = show(path) .. " is written with dotted keys"
-    elseif count then
-      local inner = inner_spot(spot, node[i + 1], node[i], name, count)
-      inner = find(inner, path)
-      if inner.done == #path then
-        return inner
-      elseif not best or inner.done > best.done then
-        best = inner
-      end
-    elseif split(name)[1] == path[next_key] then
-      spot.dotted = true
-    elseif name == "<<" and node[i].plain then
-      spot.merged = true
-    end
-  end
-  return best or spot
-end
-
--- Goes on from the spot as far as the path leads.
-function find(spot, path)
-  local kind <const> = spot.node.kind
-  if kind == "alias" then
-    spot.problem = show(path, spot.done) .. " comes through an alias"
-  elseif spot.done < #path then
-    local tag <const> = spot.node.tag
-    if tag and tag:sub(1, 1) == "!" then
-      spot.problem = ("%s has the tag %s"):format(show(path, spot.done), tag)
-    elseif kind == "mapping" then
-      return find_pair(spot, path)
-    elseif kind == "sequence" then
-      return find_item(spot, path)
-    elseif not is_null(spot.node) then
-      spot.problem = show(path, spot.done) .. " is neither a map nor a list"
-    end
-  end
-  return spot
 end
 
 --
@@ -348,7 +186,7 @@ local function replace(doc, spot, value)
   local colon <const> = key and doc.text:match("^%s*:()", key_end)
   if key and not colon then -- as in {a, b}
     return splice(doc, key_end, key_end, ": " .. in_line(value))
-  elseif spot.flow or node.flow and is_table(value) then
+  elseif spot.flow or node.flow and paths.is_table(value) then
     local first <const> = first_byte(doc, node)
     local gap <const> = first == colon and " " or ""
     return splice(doc, first, end_byte(doc, node), gap .. in_line(value))
@@ -392,11 +230,7 @@ local function add_pair(doc, spot, path, value)
   local node <const> = spot.node
   local pair = nest(path, spot.done + 1, value)
   if spot.dotted then
-    local parts = {}
-    for i = spot.done + 1, #path do
-      parts[#parts + 1] = path[i]:gsub("%.", "\\.")
-    end
-    pair = { [table.concat(parts, ".")] = value }
+    pair = { [join(table.move(path, spot.done + 1, #path, 1, {}))] = value }
   end
   if node.flow then
     return add_in_line(doc, node, in_line(pair):sub(2, -2)), pair
@@ -476,7 +310,7 @@ local function comes_by_merge(value, spot, path)
   for _, key in ipairs(spot.trail) do
     value = value[key]
   end
-  return spot.merged and has(value, path, spot.done + 1)
+  return spot.merged and paths.has(value, path, spot.done + 1)
 end
 
 local function fail(message)
@@ -499,29 +333,31 @@ local function set(text, path, value)
   if before == nil then
     return nil, bad
   end
-  local doc <const>, err <const> = open(text)
+  local bom <const> = text:sub(1, #BOM) == BOM and BOM or ""
+  local doc <const>, err <const> = open(text:sub(#bom + 1))
   if not doc then
     return nil, err
   end
   local changed, trail, new
   local root <const> = doc.root
-  if not root or is_null(root) and root.first == root.last then
+  if not root or paths.is_null(root) and root.first == root.last then
     changed, trail, new = append(doc, path, value)
   else
-    local spot <const> = find({ node = root, done = 0, trail = {} }, path)
+    local spot <const> = paths.find({ node = root, done = 0, trail = {} }, path)
     if spot.problem then
       return fail(spot.problem)
     elseif comes_by_merge(before, spot, path) then
-      return fail(show(path) .. " comes through a merge key")
-    elseif spot.done == 0 and is_null(root) then
+      return fail(paths.show(path) .. " comes through a merge key")
+    elseif spot.done == 0 and paths.is_null(root) then
       return fail "the file holds an explicit null"
     end
     changed, trail, new = change(doc, spot, path, value)
   end
+  changed = bom .. changed
   local after <const> = yaml.decode(changed, DECODE)
   new = yaml.decode(in_line(new), DECODE)
   if after == nil or not same(after, with(before, trail, 1, new)) then
-    return fail(show(path) .. " cannot be changed without changing something else")
+    return fail(paths.show(path) .. " cannot be changed without changing something else")
   end
   return changed
 end
@@ -540,12 +376,7 @@ end
 function edit.set(text, path, value)
   path = check_path(path, "edit.set")
   in_line(value)
-  local bom <const> = text:sub(1, #BOM) == BOM and BOM or ""
-  local changed <const>, err <const> = set(text:sub(#bom + 1), path, value)
-  if not changed then
-    return nil, err
-  end
-  return bom .. changed
+  return set(text, path, value)
 end
 
 ---Whether there is a value at the path, by an alias or a merge key too.
@@ -559,7 +390,7 @@ function edit.has(text, path)
   if value == nil then
     return nil, err
   end
-  return has(value, path, 1)
+  return paths.has(value, path, 1)
 end
 
 return edit
