@@ -193,6 +193,30 @@ describe("the configuration of an application", function()
     assert.same({ a = { x = 1, y = 2 }, b = { x = 1, y = 1 } }, seen)
   end)
 
+  it("takes files that no file names from the directory of the application", function()
+    local directory <const> = testing.directory()
+    directory:write("leaf.lua", "return { mark = 'configured' }")
+    directory:write("code/root.lua",
+      "return { components = { own = { type = './leaf.lua' } } }")
+    directory:write("code/leaf.lua", "return { mark = 'own' }")
+    local app <const> = testing.host {
+      config = {
+        component = {
+          type = "./code/root.lua",
+          components = { given = { type = "./leaf.lua" } },
+        },
+      },
+      directory = directory.path,
+    }
+    assert.equal("own", app:instance("own").mark)
+    assert.equal("configured", app:instance("given").mark)
+    local rootless <const> = testing.host {
+      config = { components = { given = { type = "./leaf.lua" } } },
+      directory = directory.path,
+    }
+    assert.equal("configured", rootless:instance("given").mark)
+  end)
+
   it("names files relative to the file that names them", function()
     local directory <const> = testing.directory()
     directory:write("conf/app.yaml", "component:\n  type: ../code/root.lua\n")

@@ -278,6 +278,14 @@ function Builder:new_node(child, parent)
   return node
 end
 
+-- Where the files are that no file names: beside the parent what its code says, in the
+-- directory of the application what was configured (as by --set).
+function Builder:directory_for(child, parent)
+  local configured <const> = child.layers[3]
+  local is_ours <const> = type(configured) == "table" and configured.type ~= nil
+  return parent and not is_ours and parent.directory or self.directory
+end
+
 ---@return ahost.ComponentNode?
 function Builder:build(child, parent)
   local node <const> = self:new_node(child, parent)
@@ -286,7 +294,7 @@ function Builder:build(child, parent)
   if defaults then
     node.raw = self:merge_layers({ defaults, node.raw }, child.at, node.path) or node.raw
   end
-  if self:load(node, parent and parent.directory or self.directory, child.at) then
+  if self:load(node, self:directory_for(child, parent), child.at) then
     self:check_options(node, child.at)
     self:build_children(node, child.at)
   end
