@@ -28,16 +28,20 @@ end
 
 -- ---- phases --------------------------------------------------------------------------
 
+function Starting:fail(node, phase, err, traceback)
+  self:settle {
+    what = "failed",
+    node = node,
+    phase = phase,
+    err = err,
+    traceback = traceback,
+  }
+end
+
 function Starting:failed(node, phase)
   local has_failed, err, traceback = runtime.failure(node.ctx)
   if has_failed then
-    self:settle {
-      what = "failed",
-      node = node,
-      phase = phase,
-      err = err or errors.new("FAILED", "not enough memory"),
-      traceback = traceback,
-    }
+    self:fail(node, phase, err or errors.new("FAILED", "not enough memory"), traceback)
   end
   return has_failed
 end
@@ -51,7 +55,7 @@ function Starting:run_phase(node, phase)
     local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
     call:join()
     if call:status() ~= "done" then
-      self:failed(node, phase)
+      if not self:failed(node, phase) then self:fail(node, phase, "it was cancelled") end
       return false
     end
   end
