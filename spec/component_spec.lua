@@ -91,6 +91,16 @@ describe("a component", function()
     assert.same({}, seen.c)
   end)
 
+  it("can be found by its path", function()
+    local host <const> = require "ahost.host"
+    local found
+    local app <const> = run(container {
+      { "a", container { { "b", { start = function() found = host.component "a.b" end } } } },
+    })
+    assert.equal(app:instance "a.b", found)
+    assert.is_nil(host.component "a.b")
+  end)
+
   it("has a context that is current in its methods and ends with it", function()
     local server, inside
     local root <const> = {

@@ -133,6 +133,23 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- The root, then the components of `schedules:` and `servers:`.
+function Application:roots()
+  local nodes <const> = { self.root }
+  return table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+end
+
+--- The instance of a component.
+---@param path string    dotted aliases; "" for the root
+---@return table? instance    nil when there is none
+function Application:instance(path)
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do
+      if node.path == path then return node.instance end
+    end
+  end
+end
+
 -- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
 -- app.exit that of the application has ended.
 function Application:listen(ctx, is_meant)
@@ -150,6 +167,7 @@ function Application:open(outer)
   self.order = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
+  self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   self.watch = runtime.watch(self.ctx)
@@ -159,8 +177,7 @@ end
 
 -- -> whether everything has started
 function Application:start()
-  local nodes <const> = { self.root }
-  table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+  local nodes <const> = self:roots()
   local outcome <const> = starting.run(self, nodes, self.start_timeout)
   if outcome.what == "started" then return true end
   self:fail(report.describe(outcome, nodes, self.start_timeout))
