@@ -85,9 +85,9 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
       "nowhere.yaml cannot be read: No such file or directory\n")
     is(at:run "run c.yaml", 2, "", "c.yaml: there is nothing to run; give component, "
       .. "components, schedules, servers or listen\n")
-    is(at:run "run c.yaml --set logging.level=loud", 2, "", "--set logging.level: "
-      .. 'logging.level: must be debug, info, notice, warning, error or critical, '
-      .. 'not "loud"\n')
+    is(at:run "run c.yaml --set logging.level=loud --set component.type=./hello.lua", 2,
+      "", "--set logging.level: logging.level: must be debug, info, notice, warning, "
+      .. 'error or critical, not "loud"\n')
   end)
 
   it("tells what is wrong with its own words", function()

@@ -57,7 +57,7 @@ end
 
 local function print_top_level()
   io.write("top-level keys:\n", options.help(top_level()), "\n",
-    "any component:\n", options.help(settings.reserved))
+    "any component:\n", settings.help())
 end
 
 local function print_options(node, values)
