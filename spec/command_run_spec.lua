@@ -105,6 +105,38 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
     assert.equal(at:run("run --help").out, at:run("run -h").out)
   end)
 
+  it("tells at -v how far it gets", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = "components: {a: {type: ./a.lua}, b: {type: ./b.lua}}\n"
+        .. "listen: {app.run: 'stop:now'}",
+      ["a.lua"] = [[
+        return { start = function(_, ctx)
+          ctx:request "db"
+        end }]],
+      ["b.lua"] = [[
+        return {
+          prepare = function() end,
+          start = function(_, ctx) ctx:publish("db", 1) end,
+        }]],
+      ["stop.lua"] = "return { now = function() require 'ahost.host'.stop() end }",
+    }
+    local told <const> = {}
+    for line in at:run("-v run app.yaml").err:gmatch "DEBUG ([^\n]*)" do
+      told[#told + 1] = line
+    end
+    assert.same({
+      "ahost.application: component a (./a.lua): start",
+      "ahost.application: component b (./b.lua): prepare",
+      "ahost.context: a.start waits for resource 'db' at a.lua:2",
+      "ahost.application: component b (./b.lua): start",
+      "ahost.application: published: db",
+      "ahost.application: component b (./b.lua): started",
+      "ahost.application: component a (./a.lua): started",
+      "ahost.application: the root component: started",
+    }, told)
+    assert.equal("", at:run("run app.yaml").err)
+  end)
+
   it("stops at a process signal", function()
     local at <close> = command_line.new { ["s.lua"] = SERVICE }
     local running <close> = at:start "run --set component.type=./s.lua"
