@@ -171,6 +171,11 @@ function Application:open(outer)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   self.watch = runtime.watch(self.ctx)
+  if self.log:enabled "debug" then
+    self.ctx.published:connect(function(event)
+      self.log:debug("published: %s", event.key)
+    end)
+  end
   self:listen(self.outer, function(message) return message == "app.exit" end)
   self:listen(self.ctx, function(message) return message ~= "app.exit" end)
 end

@@ -49,7 +49,7 @@ end
 local function top_level()
   local keys <const> = {
     include = { type = "any", doc = "files whose values win over those of this one" },
-    services = { type = "map", doc = "top-level keys by service, of which one is chosen" },
+    services = { type = "map", doc = "top-level keys by service; one is chosen" },
   }
   for name, option in next, schema.keys do keys[name] = option end
   return keys
@@ -57,7 +57,7 @@ end
 
 local function print_top_level()
   io.write("top-level keys:\n", options.help(top_level()), "\n",
-    "any component:\n", options.help(settings.reserved))
+    "any component:\n", settings.help())
 end
 
 local function print_options(node, values)

@@ -6,6 +6,7 @@ local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
+local tree <const> = require "ahost.component.tree"
 
 local starting <const> = {}
 
@@ -46,11 +47,17 @@ function Starting:failed(node, phase)
   return has_failed
 end
 
+-- For those who want to see how far it gets.
+function Starting:tell(node, what)
+  if self.verbose then self.app.log:debug("%s: %s", tree.describe(node), what) end
+end
+
 -- Calls one method of the component in a task of its context. -> whether it went well
 function Starting:run_phase(node, phase)
   local method <const> = node.component[phase]
   node.state = phase
   if method ~= nil then
+    self:tell(node, phase)
     local name <const> = (node.path == "" and "root" or node.path) .. "." .. phase
     local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
     call:join()
@@ -100,6 +107,7 @@ function Starting:start(node)
   end
   place(node)
   node.state, node.starting, node.deadline = "started", nil, nil
+  self:tell(node, "started")
   self.app:started(node)
   return true
 end
@@ -187,6 +195,7 @@ function starting.run(app, nodes, timeout)
     limited = {},
     changed = sync.event(),
     outcome = sync.future(),
+    verbose = app.log:enabled "debug",
   }, Starting)
   ctx:spawn("limit of the start", self.watch_limits, self)
   ctx:spawn("watch of the start", self.watch_others, self)
