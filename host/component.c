@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 
 #include "host.h"
+#include "loader.h"
 #include "modules.h"
 #include "resource.h"
 
@@ -143,6 +144,7 @@ static const luaL_Reg functions[] = {{"application", new_application},
                                      {"waiting", ahost__component_waiting},
                                      {"stops", ahost__component_stops},
                                      {"stop_timeout", stop_timeout},
+                                     {"bundled", ahost__bundled_components},
                                      {NULL, NULL}};
 
 int ahost__open_component(lua_State *L) {

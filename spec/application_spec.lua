@@ -22,7 +22,8 @@ end
 describe("an application", function()
   it("tells the bus of the stages of its life, in order", function()
     local told <const> = {}
-    provide("spec.listener", function(message, n) told[#told + 1] = message .. (n or "") end)
+    local function note(text) told[#told + 1] = text end
+    provide("spec.listener", function(message, n) note(message .. (n or "")) end)
     local listen <const> = {}
     for _, message in ipairs { "app.init", "app.run", "app.stop", "app.exit" } do
       listen[message] = "spec.listener"
@@ -32,7 +33,7 @@ describe("an application", function()
       component = {
         start = function(_, ctx)
           told[#told + 1] = "start"
-          ctx:require("bus"):subscribe("app.stop", function() told[#told + 1] = "stopping" end)
+          ctx:require("bus"):subscribe("app.stop", function() note "stopping" end)
           ctx:on_close(function() told[#told + 1] = "teardown" end)
         end,
       },
@@ -132,7 +133,9 @@ describe("an application", function()
     local closed = false
     context.scope(function(ctx)
       testing.host {
-        component = { start = function(_, c) c:on_close(function() closed = true end) end },
+        component = {
+          start = function(_, own) own:on_close(function() closed = true end) end,
+        },
       }
       ctx:close()
     end)
@@ -142,7 +145,8 @@ end)
 
 describe("the configuration of an application", function()
   it("has no unknown keys at the top", function()
-    assert.matches('componets: .*did you mean "components"', problems_of { componets = {} })
+    local message <const> = problems_of { componets = {} }
+    assert.matches('componets: .*did you mean "components"', message)
   end)
 
   it("has one root", function()
@@ -167,9 +171,11 @@ describe("the configuration of an application", function()
     assert.matches('b%.prot: .*did you mean "port"', message)
     assert.matches("c: there is no module 'spec%.missing'", message)
     assert.matches("d: type must be a string", message)
-    assert.matches("e: the configuration of a component is a map of its options, not 7", message)
+    assert.matches("e: the configuration of a component is a map of its options, not 7",
+      message)
     assert.matches("f%.components: must be a map of components by alias", message)
-    assert.matches('g%.restart: must be never, on%-failure or always, not "maybe"', message)
+    assert.matches('g%.restart: must be never, on%-failure or always, not "maybe"',
+      message)
   end)
 
   it("has defaults by the type of component", function()
@@ -224,7 +230,8 @@ describe("the configuration of an application", function()
 
   it("tells file, line and column of what is wrong in it", function()
     local directory <const> = testing.directory()
-    local path <const> = directory:write("app.yaml", "components:\n  web:\n    type: spec.none\n")
+    local text <const> = "components:\n  web:\n    type: spec.none\n"
+    local path <const> = directory:write("app.yaml", text)
     local ok, err = pcall(testing.host, { files = path })
     assert.is_false(ok)
     assert.equal(path .. ":3:5: web: there is no module 'spec.none'",
@@ -235,7 +242,9 @@ end)
 describe("the wiring of a configuration", function()
   it("calls the listeners of messages, one or several", function()
     local heard <const> = {}
-    provide("spec.first", { hear = function(message, x) heard[#heard + 1] = message .. x end })
+    provide("spec.first", {
+      hear = function(message, x) heard[#heard + 1] = message .. x end,
+    })
     provide("spec.second", function(_, x) heard[#heard + 1] = "second " .. x end)
     local app <const> = testing.host {
       config = { listen = { ["door.open"] = { "spec.first:hear", "spec.second" } } },
@@ -278,7 +287,9 @@ describe("the wiring of a configuration", function()
     })
     local app <const> = testing.host {
       config = {
-        servers = { shout = { address = "127.0.0.1:0", handler = "spec.handlers:upper" } },
+        servers = {
+          shout = { address = "127.0.0.1:0", handler = "spec.handlers:upper" },
+        },
       },
     }
     local stream <close> = assert(net.connect(app:require("server/shout"):address()))

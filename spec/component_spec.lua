@@ -137,7 +137,10 @@ describe("the resources of a component", function()
       prepare = function(_, ctx) ctx:publish("db", "the database") end,
       init = function(self) self:add("child", { start = look "child" }) end,
     }
-    local root <const> = container { { "db", db }, { "sibling", { start = look "sibling" } } }
+    local root <const> = container {
+      { "db", db },
+      { "sibling", { start = look "sibling" } },
+    }
     root.start = look "parent"
     local app <const> = run(root)
     assert.same({ child = "the database", sibling = "the database",
@@ -152,8 +155,10 @@ describe("the resources of a component", function()
         ctx:publish("log/audit", 1)
       end,
     }
-    local app <const> = run(container { { "db", db }, { "db/replica",
-      { start = function(_, ctx) ctx:publish("db", "r", { types = { "db.sql" } }) end } } })
+    local replica <const> = {
+      start = function(_, ctx) ctx:publish("db", "r", { types = { "db.sql" } }) end,
+    }
+    local app <const> = run(container { { "db", db }, { "db/replica", replica } })
     assert.equal("db", app:require "db")
     assert.equal("r", app:require "db/replica")
     assert.equal("r", app:require "db.sql/replica")
@@ -177,7 +182,9 @@ describe("the resources of a component", function()
   end)
 
   it("conflict by name, and the message tells whose they are", function()
-    local function publisher() return { prepare = function(_, ctx) ctx:publish("db", 1) end } end
+    local function publisher()
+      return { prepare = function(_, ctx) ctx:publish("db", 1) end }
+    end
     assert.matches("component b failed in prepare: "
       .. "this context already has a resource 'db', of component a",
       start_failure(container { { "a", publisher() }, { "b", publisher() } }))
@@ -234,17 +241,19 @@ describe("the start of components", function()
       assert.matches("^component web%.bad failed in " .. phase
         .. ": spec/component_spec%.lua:%d+: boom\nstack traceback:", message)
     end
-    assert.matches("^web%.bad: init failed: spec/component_spec%.lua:%d+: boom", start_failure(
-      container { { "web", container { { "bad", { init = function() error("boom") end } } } } }))
+    local bad <const> = { init = function() error("boom") end }
+    assert.matches("^web%.bad: init failed: spec/component_spec%.lua:%d+: boom",
+      start_failure(container { { "web", container { { "bad", bad } } } }))
   end)
 
   it("counts a task that fails meanwhile as a failure of the phase", function()
-    assert.matches("component a failed in start: no luck", start_failure(container { { "a", {
+    local message <const> = start_failure(container { { "a", {
       start = function(_, ctx)
         ctx:spawn(function() error("no luck", 0) end)
         task.sleep(10)
       end,
-    } } }))
+    } } })
+    assert.matches("component a failed in start: no luck", message)
   end)
 
   it("tears down what was started, newest first, when one fails", function()
@@ -292,9 +301,10 @@ describe("the start of components", function()
       end } },
       { "d", { start = function(_, ctx) ctx:publish("d/mian", 1) end } },
     })
-    assert.matches("^these components wait for what nobody is left to publish:\n", message)
-    assert.matches("component a: starting\n%s+waits for resource 'b' at spec/component_spec.lua",
+    assert.matches("^these components wait for what nobody is left to publish:\n",
       message)
+    assert.matches("component a: starting\n"
+      .. "%s+waits for resource 'b' at spec/component_spec.lua", message)
     assert.matches("component b: starting\n%s+waits for resource 'a'", message)
     assert.matches("waits for resource 'd/main' at [^\n]* %(there is 'd/mian'%)", message)
     assert.is_nil(message:find("component d", 1, true))
@@ -302,7 +312,9 @@ describe("the start of components", function()
 
   it("gives one that waits with a limit of its own the time", function()
     local got
-    run(container { { "a", { start = function(_, ctx) got = ctx:request("b", 0.01) end } } })
+    run(container { { "a", {
+      start = function(_, ctx) got = ctx:request("b", 0.01) end,
+    } } })
     assert.is_nil(got)
   end)
 
@@ -432,7 +444,9 @@ describe("a component that fails", function()
     local time <const> = require "ahost.time"
     local at <const> = {}
     local app <const> = run(container { { "a", {
-      restart = "on-failure", backoff = { first = 1, factor = 2, max = 3 }, max_restarts = 3,
+      restart = "on-failure",
+      backoff = { first = 1, factor = 2, max = 3 },
+      max_restarts = 3,
       start = function(_, ctx)
         at[#at + 1] = time.now()
         ctx:spawn(function()

@@ -419,6 +419,17 @@ describe("config.defaults", function()
     assert.equal("a.yaml:1:1", at:relative(config.origin(root, "a")))
   end)
 
+  it("adds dotted keys that config.literal knows", function()
+    context.scope(function(ctx)
+      local root <const> = { types = { a = 1 } }
+      ctx:publish("config", root)
+      config.defaults { types = { ["x.y"] = 2 } }
+      config.defaults { ["types.u.v"] = 3, types = { a = 4 } }
+      assert.same({ types = { a = 1, x = { y = 2 }, u = { v = 3 } } }, root)
+      assert.same({ a = 1, ["x.y"] = 2, ["u.v"] = 3 }, config.literal(root.types))
+    end)
+  end)
+
   it("shares nothing with what it was given", function()
     local given <const> = { a = { b = { c = 1 } } }
     context.scope(function(ctx)

@@ -1,4 +1,6 @@
+local application <const> = require "ahost.application"
 local clock <const> = require "ahost.components.schedule.clock"
+local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local new_instance <const> = require "spec.component_instance"
@@ -47,6 +49,7 @@ end
 
 describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
+    local _ <close> = testing.clock()
     local events <const> = sync.queue(10)
     with_schedule({
       every = "1h",
@@ -232,6 +235,39 @@ describe("the component schedule", function()
       assert.match("^debug: the run due at 2026%-01%-01T12:00:40",
         schedule.log.records[1])
     end)
+  end)
+end)
+
+describe("a schedule in a configuration", function()
+  it("finds functions beside the file that names them", function()
+    local virtual <close> = testing.clock()
+    local directory <const> = testing.directory()
+    local runs <const> = sync.queue(10)
+    _G.spec_runs = runs
+    finally(function() _G.spec_runs = nil end)
+    directory:write("one/jobs.lua", "return { f = function() spec_runs:put 'one' end }")
+    directory:write("two/jobs.lua", "return { f = function() spec_runs:put 'two' end }")
+    local values <const> = assert(config.load({
+      directory:write("one/app.yaml", "schedules.job: {every: 1h, func: './jobs.lua:f'}"),
+      directory:write("two/site.yaml", "schedules.job.func: ./jobs.lua:f"),
+    }))
+    local app <const> = testing.host { config = values }
+    assert.equal("two", runs:get())
+    app:stop()
+    virtual:close()
+  end)
+
+  it("is refused with its place", function()
+    local directory <const> = testing.directory()
+    local path <const> = directory:write("app.yaml", "schedules:\n"
+      .. "  one: {func: x}\n"
+      .. "  two: {func: x, cron: '0 0 30 2 *'}\n")
+    local app, err = application.new(assert(config.load({ path })))
+    assert.is_nil(app)
+    assert.same({
+      path .. ":2:3: schedules.one: either 'every' or 'cron' is needed",
+      path .. ":3:18: schedules.two.cron: there is no such day",
+    }, err.errors)
   end)
 end)
 

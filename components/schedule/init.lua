@@ -19,6 +19,7 @@ local function check_cron(text)
 end
 
 local Schedule <const> = {
+  doc = "calls a function every so often, or at times of the calendar",
   options = {
     every = {
       type = "duration",

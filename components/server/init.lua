@@ -5,6 +5,7 @@ local net <const> = require "ahost.net"
 local reference <const> = require "ahost.reference"
 
 local Server <const> = {
+  doc = "calls a function for each connection to an address",
   options = {
     address = {
       type = "address",

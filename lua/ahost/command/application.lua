@@ -10,6 +10,7 @@ local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local log <const> = require "ahost.log"
 local reference <const> = require "ahost.reference"
+local schema <const> = require "ahost.application.schema"
 local search <const> = require "ahost.command.search"
 local spelling <const> = require "ahost.spelling"
 
@@ -37,8 +38,9 @@ local function load_values(common)
     if errors.is(files, "NOTFOUND") then return {}, {} end
     return nil, files
   end
-  local ok, err = configuration.apply(values, common.verbose)
+  local ok, err = schema.check(values)
   if not ok then return nil, err end
+  configuration.apply(values, common.verbose)
   return values, files
 end
 

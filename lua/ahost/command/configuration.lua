@@ -78,32 +78,27 @@ local LEVEL <const> = {
   },
 }
 
--- The lowest level of records. -> level or nil | false, problems
+-- The lowest level of records that `logging` asks for. -> level | nil | nil, problems
 local function log_level(logging)
   local others <const> = {}
-  for name in next, logging or {} do others[name] = name ~= "level" or nil end
+  for name in next, logging do others[name] = name ~= "level" or nil end
   local checked, problems = options.check(LEVEL, logging,
     { path = "logging", origin = config.origin, reserved = others })
-  if not checked then return false, problems end
-  return checked.level
+  if checked then return checked.level end
+  return nil, problems
 end
 
---- Gives the host what the top-level keys say about it.
+--- Gives the host what the top-level keys say about it. What is wrong with them is left
+--- for `build` to tell.
 ---@param values table
 ---@param verbose? boolean    its level of records is the last word
----@return true? ok
----@return ahost.Error? err   code CONFIG
 function configuration.apply(values, verbose)
-  local keys, err = schema.check(values)
-  if not keys then return nil, err end
-  local level <const>, problems = log_level(values.logging)
-  if level == false then
-    return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
-  end
+  local keys <const> = schema.check(values)
+  if not keys then return end
+  local level <const> = keys.logging and log_level(values.logging)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
-  return true
 end
 
 local ROOTS <const> = { "component", "components", "schedules", "servers", "listen" }
@@ -116,19 +111,36 @@ local function has_root(values)
   return false
 end
 
+-- What is wrong with the values that no component sees.
+local function top_level_problems(values, files)
+  local problems = {}
+  if schema.check(values) and values.logging then
+    local _, wrong = log_level(values.logging)
+    problems = wrong or problems
+  end
+  if not has_root(values) then
+    problems[#problems + 1] = ("%s: there is nothing to run; give component, "
+      .. "components, schedules, servers or listen"):format(configuration.name(files))
+  end
+  return problems
+end
+
 --- Builds the application, without starting anything. May wait.
 ---@param values table
 ---@param files string[]
 ---@return ahost.Application? app
----@return ahost.Error? err              code CONFIG
+---@return ahost.Error? err              code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial    what could be built, to look at only
 function configuration.build(values, files)
-  if not has_root(values) then
-    return nil, errors.new("CONFIG", ("%s: there is nothing to run; give component, "
-      .. "components, schedules, servers or listen"):format(configuration.name(files)))
-  end
+  local problems <const> = top_level_problems(values, files)
   search.beside(files[1])
-  return application.new(values, { directory = directory_of(files[1]) })
+  local app, err, partial = application.new(values,
+    { directory = directory_of(files[1]) })
+  local wrong <const> = err and (err.errors or { err.message }) or {}
+  table.move(wrong, 1, #wrong, #problems + 1, problems)
+  if #problems == 0 then return app end
+  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems }),
+    app or partial
 end
 
 return configuration

@@ -49,7 +49,11 @@ function merge.fill(base, defaults, mark)
       merge.fill(old, v, mark)
     end
   end
-  origin.mark(base, marks)
+  if next(marks) ~= nil then
+    local under <const> = records[base]
+    records[base] = { marks = marks, under = under,
+      spellings = origin.join_spellings(under, records[defaults]) }
+  end
 end
 
 local function fail_too_deep()
