@@ -64,6 +64,7 @@ end
 ---  files are that no file names; `component`: the root
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
+---@return ahost.Application? partial   what could be built, to look at only
 function application.new(values, opts)
   opts = opts or {}
   local keys, err = schema.check(values)
@@ -85,11 +86,11 @@ end
 
 function Application:build(opts)
   local problems <const> = {}
-  local function collect(result, err)
+  local function collect(result, err, partial)
     for _, problem in ipairs(err and (err.errors or { tostring(err) }) or {}) do
       problems[#problems + 1] = problem
     end
-    return result
+    return result or partial
   end
   local below <const> = {
     directory = opts.directory,
@@ -105,7 +106,9 @@ function Application:build(opts)
   self.wired = collect(wiring.components(self.config, below))
   self.listeners = collect(wiring.listeners(self.config.listen))
   if #problems == 0 then return self end
-  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+  local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
+    { errors = problems })
+  return nil, err, self
 end
 
 -- ---- starting ------------------------------------------------------------------------

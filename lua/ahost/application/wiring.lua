@@ -64,14 +64,14 @@ end
 
 local function add_nodes(nodes, problems, values, kind, section, opts)
   for _, name in ipairs(sorted_names(values or {})) do
-    local node, err = tree.build(values[name], {
+    local node, err, partial = tree.build(values[name], {
       path = section .. "." .. name,
       alias = kind .. "/" .. name:gsub("[^%w_]", "_"),
       at = config.origin(values, name),
       directory = directory_of(values, name) or opts.directory,
       defaults = opts.defaults,
     })
-    nodes[#nodes + 1] = node
+    nodes[#nodes + 1] = node or partial
     local wrong <const> = err and err.errors or {}
     table.move(wrong, 1, #wrong, #problems + 1, problems)
   end
@@ -82,12 +82,15 @@ end
 ---@param opts {directory: string?, defaults: table?}
 ---@return ahost.ComponentNode[]? nodes
 ---@return ahost.Error? err  code CONFIG
+---@return ahost.ComponentNode[]? partial   what could be built
 function wiring.components(keys, opts)
   local nodes <const>, problems <const> = {}, {}
   add_nodes(nodes, problems, keys.schedules, "schedule", "schedules", opts)
   add_nodes(nodes, problems, keys.servers, "server", "servers", opts)
   if #problems == 0 then return nodes end
-  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+  local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
+    { errors = problems })
+  return nil, err, nodes
 end
 
 return wiring

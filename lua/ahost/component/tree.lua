@@ -293,17 +293,33 @@ function Builder:build(child, parent)
   return node
 end
 
-function Builder:build_children(node, at)
-  if not (node.options and node.settings) then return end
+-- Runs `init`. -> the added children | nil: it has not run, or failed
+function Builder:instantiate(node, at)
+  if not (node.options and node.settings) then return nil end
   local added, message = instantiate(node)
-  if not added then
-    local refused <const> = errors.is(message, "CONFIG")
-    self:complain(refused and at, node.path,
-      refused and message.message or "init failed: " .. message)
-    return
+  if added then return added end
+  local refused <const> = errors.is(message, "CONFIG")
+  self:complain(refused and at, node.path,
+    refused and message.message or "init failed: " .. message)
+  return nil
+end
+
+local function names_type(child)
+  for i = 1, 3 do
+    local layer <const> = child.layers[i]
+    if is_map(layer) and layer.type ~= nil then return true end
   end
-  for _, child in ipairs(self:child_list(node, added)) do
-    node.children[#node.children + 1] = self:build(child, node)
+  return false
+end
+
+-- Where `init` could not tell what the children are, those that name their type are
+-- checked all the same.
+function Builder:build_children(node, at)
+  local added <const> = self:instantiate(node, at)
+  for _, child in ipairs(self:child_list(node, added or {})) do
+    if added or names_type(child) then
+      node.children[#node.children + 1] = self:build(child, node)
+    end
   end
 end
 
@@ -314,6 +330,7 @@ end
 ---  lowest layer; `at`: where the root was written; `component`: that of the root
 ---@return ahost.ComponentNode? root
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
+---@return ahost.ComponentNode? partial   what could be built, to look at only
 function tree.build(values, opts)
   opts = opts or {}
   local builder <const> = setmetatable({
@@ -329,8 +346,9 @@ function tree.build(values, opts)
     component = opts.component,
   }
   if #builder.problems == 0 then return root end
-  return nil, errors.new("CONFIG", table.concat(builder.problems, "\n"),
+  local err <const> = errors.new("CONFIG", table.concat(builder.problems, "\n"),
     { errors = builder.problems })
+  return nil, err, root
 end
 
 --- A tree made anew for a restart: fresh instances, the same configuration.
