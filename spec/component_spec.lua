@@ -94,9 +94,8 @@ describe("a component", function()
   it("can be found by its path", function()
     local host <const> = require "ahost.host"
     local found
-    local app <const> = run(container {
-      { "a", container { { "b", { start = function() found = host.component "a.b" end } } } },
-    })
+    local inner <const> = { start = function() found = host.component "a.b" end }
+    local app <const> = run(container { { "a", container { { "b", inner } } } })
     assert.equal(app:instance "a.b", found)
     assert.is_nil(host.component "a.b")
   end)

@@ -50,11 +50,12 @@ describe("README.md", function()
   it("shows an application of components that works", function()
     local directory <const>, remove <const> = subprocess.directory()
     local _ <close> = setmetatable({}, { __close = remove })
-    local greeter <const> = table.concat(tutorial.blocks("README.md", "lua")[2].lines, "\n")
-    local values <const> = table.concat(tutorial.blocks("README.md", "yaml")[1].lines, "\n")
-    subprocess.write(directory .. "/greeter.lua", greeter)
-    subprocess.write(directory .. "/greeter.yaml", values)
-    local checked <const> = subprocess.shell(("$ahost check %s/greeter.yaml"):format(directory))
+    local greeter <const> = tutorial.blocks("README.md", "lua")[2].lines
+    local values <const> = tutorial.blocks("README.md", "yaml")[1].lines
+    subprocess.write(directory .. "/greeter.lua", table.concat(greeter, "\n"))
+    subprocess.write(directory .. "/greeter.yaml", table.concat(values, "\n"))
+    local checked <const> =
+      subprocess.shell(("$ahost check %s/greeter.yaml"):format(directory))
     assert.equal("", checked.err)
     assert.equal(0, checked.status)
   end)
