@@ -323,6 +323,7 @@ describe("the start of components", function()
     assert.matches("component a: starting\n"
       .. "%s+waits for resource 'b' at spec/component_spec.lua", message)
     assert.matches("component b: starting\n%s+waits for resource 'a'", message)
+    assert.matches("waits for the tasks of a scope at spec/component_spec.lua", message)
     assert.matches("waits for resource 'd/main' at [^\n]* %(there is 'd/mian'%)", message)
     assert.is_nil(message:find("component d", 1, true))
   end)

@@ -101,6 +101,14 @@ function Base:extend_start(seconds)
   if starting then starting:extend(self._node, seconds) end
 end
 
+-- The logger of a component is named after its path, that of the root after its type:
+-- "app" for "./lib/app.lua".
+local function logger_name(node)
+  if node.path ~= "" then return node.path end
+  local name <const> = node.type:match("([^/]*)$"):gsub("%.lua", "")
+  return (name:gsub("[^%w_.]", "."))
+end
+
 -- Gives a node an instance of its component and runs its `init`. -> added children, in
 -- order and by alias | nil, message | nil, err
 local function instantiate(node)
@@ -109,7 +117,7 @@ local function instantiate(node)
     config = node.options,
     name = node.alias,
     path = node.path,
-    log = log.get(node.path ~= "" and node.path or node.type),
+    log = log.get(logger_name(node)),
     _adding = {},
     _node = node,
   }, {
