@@ -104,7 +104,7 @@ function Application:build(opts)
     below.component, below.at = nil, nil
   end
   self.wired = collect(wiring.components(self.config, below))
-  self.listeners = collect(wiring.listeners(self.config.listen))
+  self.listeners = collect(wiring.listeners(self.config.listen, opts.directory))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })

@@ -287,7 +287,7 @@ function Builder:new_node(child, parent)
 end
 
 -- Where the files are that no file names: beside the parent what its code says, in the
--- directory of the application what was configured (as by --set).
+-- directory of the application what was configured by no file.
 function Builder:directory_for(child, parent)
   local configured <const> = child.layers[3]
   local is_ours <const> = type(configured) == "table" and configured.type ~= nil
