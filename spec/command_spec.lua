@@ -89,7 +89,7 @@ the commands are run, check, config, test, new, components
       "ahost.yaml:8:3: commands.wrong: module 'app' has no 'nothing' (known are: "
       .. "fail, greet, large, sleep, text, wait)\n")
     is(at:run "number", 2, "",
-      "ahost.yaml:10:3: commands.number: must be module:function, not a number\n")
+      "ahost.yaml:10:3: commands.number: must be module:function, not an integer\n")
     local result <const> = at:run "missing"
     assert.equal(2, result.status)
     assert.matches("^ahost.yaml:9:3: commands.missing: module 'nowhere' not found:",

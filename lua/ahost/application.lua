@@ -10,6 +10,7 @@ local context <const> = require "ahost.context"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
 local report <const> = require "ahost.component.report"
@@ -39,11 +40,17 @@ Application.__name = "ahost.application"
 
 -- ---- making --------------------------------------------------------------------------
 
+-- A null says as little as nothing.
+local function section(values, name)
+  local v <const> = values[name]
+  if v ~= json.null then return v end
+end
+
 -- What the top-level keys say of the root. -> values, origin | nil
 local function root_of(values, component)
-  if values.component then
+  if section(values, "component") then
     return values.component, config.origin(values, "component")
-  elseif values.components then
+  elseif section(values, "components") then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
@@ -51,7 +58,9 @@ local function root_of(values, component)
 end
 
 local function check_roots(values)
-  if not (values.component and values.components) then return true end
+  if not (section(values, "component") and section(values, "components")) then
+    return true
+  end
   local where <const> = config.origin(values, "components")
   return nil, errors.new("CONFIG",
     (where and where .. ": " or "") .. "components: give either this or component")
@@ -103,8 +112,13 @@ function Application:build(opts)
     self.root = collect(tree.build(root, below))
     below.component, below.at = nil, nil
   end
-  self.wired = collect(wiring.components(self.config, below))
-  self.listeners = collect(wiring.listeners(self.config.listen, opts.directory))
+  local wired <const> = {
+    schedules = section(self.config, "schedules"),
+    servers = section(self.config, "servers"),
+  }
+  self.wired = collect(wiring.components(wired, below))
+  self.listeners = collect(wiring.listeners(section(self.config, "listen"),
+    opts.directory))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
