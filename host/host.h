@@ -153,7 +153,7 @@ void ahost__request_stop(ahost *h);
 void ahost__check_starting(ahost *h);
 
 /* Pushes "file:line" of the innermost Lua function of a coroutine (NULL: of
- * none), or "". */
+ * none), of the program's own if there is one, or "". */
 const char *ahost__push_place(lua_State *L, lua_State *co);
 
 /* Logs the task's name, what it waits for and where in its code, after "task

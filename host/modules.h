@@ -28,7 +28,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.error", ahost__open_error)                                        \
-    X("ahost.host", ahost__open_host)                                          \
+    X("ahost.host.core", ahost__open_host)                                     \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.net.core", ahost__open_net)                                       \

@@ -10,6 +10,7 @@ local context <const> = require "ahost.context"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.application.metrics"
 local process <const> = require "ahost.process"
@@ -42,11 +43,17 @@ Application.__name = "ahost.application"
 
 -- ---- making --------------------------------------------------------------------------
 
+-- A null says as little as nothing.
+local function section(values, name)
+  local v <const> = values[name]
+  if v ~= json.null then return v end
+end
+
 -- What the top-level keys say of the root. -> values, origin | nil
 local function root_of(values, component)
-  if values.component then
+  if section(values, "component") then
     return values.component, config.origin(values, "component")
-  elseif values.components then
+  elseif section(values, "components") then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
@@ -54,7 +61,9 @@ local function root_of(values, component)
 end
 
 local function check_roots(values)
-  if not (values.component and values.components) then return true end
+  if not (section(values, "component") and section(values, "components")) then
+    return true
+  end
   local where <const> = config.origin(values, "components")
   return nil, errors.new("CONFIG",
     (where and where .. ": " or "") .. "components: give either this or component")
@@ -106,8 +115,13 @@ function Application:build(opts)
     self.root = collect(tree.build(root, below))
     below.component, below.at = nil, nil
   end
-  self.wired = collect(wiring.components(self.config, below))
-  self.listeners = collect(wiring.listeners(self.config.listen))
+  local wired <const> = {
+    schedules = section(self.config, "schedules"),
+    servers = section(self.config, "servers"),
+  }
+  self.wired = collect(wiring.components(wired, below))
+  self.listeners = collect(wiring.listeners(section(self.config, "listen"),
+    opts.directory))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
@@ -136,6 +150,23 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- The root, then the components of `schedules:` and `servers:`.
+function Application:roots()
+  local nodes <const> = { self.root }
+  return table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+end
+
+--- The instance of a component.
+---@param path string    dotted aliases; "" for the root
+---@return table? instance    nil when there is none
+function Application:instance(path)
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do
+      if node.path == path then return node.instance end
+    end
+  end
+end
+
 -- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
 -- app.exit that of the application has ended.
 function Application:listen(ctx, is_meant)
@@ -154,18 +185,23 @@ function Application:open(outer)
   self.restarts = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
+  self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   metrics.open(self)
   self.watch = runtime.watch(self.ctx)
+  if self.log:enabled "debug" then
+    self.ctx.published:connect(function(event)
+      self.log:debug("published: %s", event.key)
+    end)
+  end
   self:listen(self.outer, function(message) return message == "app.exit" end)
   self:listen(self.ctx, function(message) return message ~= "app.exit" end)
 end
 
 -- -> whether everything has started
 function Application:start()
-  local nodes <const> = { self.root }
-  table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+  local nodes <const> = self:roots()
   local outcome <const> = starting.run(self, nodes, self.start_timeout)
   if outcome.what == "started" then return true end
   self:fail(report.describe(outcome, nodes, self.start_timeout))
