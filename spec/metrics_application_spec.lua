@@ -1,6 +1,7 @@
 local application <const> = require "ahost.application"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.metrics"
+local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing"
 
@@ -76,11 +77,15 @@ describe("the metrics of an application", function()
 
   it("tell how often components were restarted", function()
     local _ <close> = log.capture { passes = false }
-    local starts = 0
+    local starts <const>, crash <const> = sync.queue(10), sync.event()
     package.loaded["spec.flaky"] = {
       start = function(_, ctx)
-        starts = starts + 1
-        if starts < 3 then ctx:spawn(error, "crash") end
+        starts:put(true)
+        ctx:spawn(function()
+          crash:wait()
+          crash:clear()
+          error("crash", 0)
+        end)
       end,
     }
     finally(function() package.loaded["spec.flaky"] = nil end)
@@ -91,7 +96,11 @@ describe("the metrics of an application", function()
         },
       },
     }
-    while starts < 3 do task.sleep(0) end
+    starts:get()
+    for _ = 1, 2 do
+      crash:set()
+      starts:get()
+    end
     assert.matches('\nahost_component_restarts_total{component="flaky"} 2\n',
       app:require("metrics"):render())
     app:stop()
