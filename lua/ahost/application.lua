@@ -326,7 +326,10 @@ end
 ---@param component table
 function application.run_component(component)
   local app, err = application.new({}, { component = component })
-  if not app then error(err, 0) end
+  if not app then
+    log.get("ahost.application"):error("%s", err.message)
+    return host.stop(2)
+  end
   host.stop(app:run { stops = true, process_signals = true })
 end
 
