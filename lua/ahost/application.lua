@@ -12,6 +12,7 @@ local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
+local metrics <const> = require "ahost.application.metrics"
 local process <const> = require "ahost.process"
 local report <const> = require "ahost.component.report"
 local schema <const> = require "ahost.application.schema"
@@ -30,6 +31,8 @@ local application <const> = {}
 ---@field outer ahost.Context      of what looks after them
 ---@field bus ahost.Bus
 ---@field config table             the effective configuration
+---@field metrics ahost.metrics.Registry
+---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
 ---@field stopping ahost.Event     set when it is to end
@@ -179,11 +182,13 @@ end
 function Application:open(outer)
   self.outer = outer
   self.order = {}
+  self.restarts = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
   self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
+  metrics.open(self)
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
@@ -247,6 +252,7 @@ function Application:close()
   self.stopping:set()
   self.running:set()
   if self.ticks then self.ticks:close() end
+  if self.flushes then self.flushes:close() end
   if self.told then self:tell_stop() end
   local ok, err = self.ctx:close()
   if not ok then
@@ -298,6 +304,7 @@ function Application:work()
   if self.stopping:is_set() or not self:start() then return end
   self.bus:publish("app.run")
   self.ticks = ticks.start(self.bus, self.keys.tick_period)
+  self.flushes = metrics.start(self)
   self.running:set()
   if self.root and self.root.component.run then
     self.outer:spawn("run", self.run_command, self)

@@ -2,6 +2,7 @@
 
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
+local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
 
 local schema <const> = {}
@@ -45,7 +46,7 @@ schema.keys = {
   daemon = map "running in the background",
   reload = map "reloading components",
   watchdog = map "code that hogs the loop",
-  metrics = map "metrics",
+  metrics = metrics.option,
   control = map "the control socket",
   limits = map "limits of the host",
 }
