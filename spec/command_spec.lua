@@ -92,7 +92,7 @@ the commands are run, check, config, test, new, components
       "ahost.yaml:10:3: commands.number: must be module:function, not an integer\n")
     local result <const> = at:run "missing"
     assert.equal(2, result.status)
-    assert.matches("^ahost.yaml:9:3: commands.missing: module 'nowhere' not found:",
+    assert.matches("^ahost.yaml:9:3: commands.missing: module 'nowhere' not found",
       result.err)
     is(at:run "-c nowhere.yaml greet", 2, "",
       "nowhere.yaml cannot be read: No such file or directory\n")

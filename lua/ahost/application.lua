@@ -7,6 +7,7 @@
 local bus <const> = require "ahost.bus"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
+local control <const> = require "ahost.control"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
@@ -133,7 +134,8 @@ end
 --- Called for each component that has started.
 function Application:started(node)
   self.order[#self.order + 1] = node
-  self.outer:spawn("supervisor of " .. node.path, supervision.watch, self, node)
+  self.outer:spawn("supervisor of " .. (node.path == "" and "root" or node.path),
+    supervision.watch, self, node)
 end
 
 --- The components that are up, in the order of their starts.
@@ -189,6 +191,8 @@ function Application:open(outer)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   metrics.open(self)
+  self.control = control.new(self)
+  self.ctx:publish("control", self.control)
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
@@ -298,6 +302,11 @@ function Application:hear_process_signals()
   process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
 end
 
+function Application:open_control(where)
+  local ok, err = self.control:open(where)
+  if not ok then self:fail(err.message) end
+end
+
 function Application:work()
   self.told = true
   self.bus:publish("app.init")
@@ -314,8 +323,9 @@ end
 
 --- Runs the application until it is to stop. Waits; in a task. What was started is torn
 --- down in any case.
----@param opts? {stops: boolean?, process_signals: boolean?}   `stops`: it takes the
----  host's requests to stop; `process_signals`: HUP becomes app.hup
+---@param opts? {stops: boolean?, process_signals: boolean?, control: ahost.ControlPlace?}
+---  `stops`: it takes the host's requests to stop; `process_signals`: HUP becomes
+---  app.hup; `control`: where its control socket is to be
 ---@return integer status   for the program's exit
 function Application:run(opts)
   opts = opts or {}
@@ -324,6 +334,7 @@ function Application:run(opts)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })
     if opts.stops then self:take_stops() end
     if opts.process_signals then self:hear_process_signals() end
+    if opts.control then self:open_control(opts.control) end
     self:work()
   end)
   return self.status
@@ -333,7 +344,10 @@ end
 ---@param component table
 function application.run_component(component)
   local app, err = application.new({}, { component = component })
-  if not app then error(err, 0) end
+  if not app then
+    log.get("ahost.application"):error("%s", err.message)
+    return host.stop(2)
+  end
   host.stop(app:run { stops = true, process_signals = true })
 end
 

@@ -10,7 +10,8 @@ local arguments <const> = require "ahost.command.arguments"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 
-local BUILT_IN <const> = { "run", "check", "config", "test", "new", "components" }
+local BUILT_IN <const> = { "run", "check", "config", "test", "new", "components",
+  "ctl" }
 
 local BAD_USAGE <const> = 2
 

@@ -3,6 +3,7 @@
 
 local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
+local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
@@ -125,6 +126,15 @@ local function top_level_problems(values, files)
       .. "components, schedules, servers or listen"):format(configuration.name(files))
   end
   return problems
+end
+
+--- Where the control socket of the application is. Its top-level keys must be fine.
+---@param values table
+---@param files string[]
+---@param args table                    as parsed
+---@return ahost.ControlPlace? where    nil: it is to have none
+function configuration.control(values, files, args)
+  return control.of(values, assert(schema.check(values)), files, args.service)
 end
 
 --- Builds the application, without starting anything. May wait.

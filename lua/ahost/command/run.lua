@@ -19,7 +19,11 @@ function run.main(args)
   configuration.apply(values, args.verbose)
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
-  return app:run { stops = true, process_signals = true }
+  return app:run {
+    stops = true,
+    process_signals = true,
+    control = configuration.control(values, files, args),
+  }
 end
 
 return run

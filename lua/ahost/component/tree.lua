@@ -318,13 +318,22 @@ function Builder:build(child, parent)
 end
 
 -- Runs `init`. -> the added children | nil: it has not run, or failed
+-- What `init` has refused: an option, if it says which, or all of the configuration.
+function Builder:complain_of(node, err, at)
+  local option <const> = err.option
+  self:complain(option and config.origin(node.raw, option) or at,
+    option and join(node.path, option) or node.path, err.message)
+end
+
 function Builder:instantiate(node, at)
   if not (node.options and node.settings) then return nil end
   local added, message = instantiate(node)
   if added then return added end
-  local refused <const> = errors.is(message, "CONFIG")
-  self:complain(refused and at, node.path,
-    refused and message.message or "init failed: " .. message)
+  if errors.is(message, "CONFIG") then
+    self:complain_of(node, message, at)
+  else
+    self:complain(nil, node.path, "init failed: " .. message)
+  end
   return nil
 end
 
