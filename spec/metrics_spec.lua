@@ -420,10 +420,34 @@ describe("dynamic tags", function()
       local late <const> = hits:with { peer = 1000 }
       late:add()
       assert.equal(902, family.dropped)
-      pass(60)
+      pass(61)
       late:add() -- there is room again
       assert.equal(1, hits:with({ peer = 1000 }).value)
       assert.equal(902, family.dropped)
+    end)
+  end)
+
+  it("are found again, by one tag or several, and after they have expired", function()
+    with_clock(function(pass)
+      local registry <const> = metrics.registry { expiration = 10 }
+      local hits <const> = registry:counter "hits"
+      for _ = 1, 3 do
+        local ok <const> = hits:with { code = 200 }
+        ok:add()
+        assert.equal(ok, hits:with { code = 200 })
+        assert.equal(ok, hits:with { code = 200.0 })
+        assert.equal(ok, hits:with { code = "200" })
+        assert.equal(ok, hits:with({ code = 5 }):with { code = 200 })
+        local get <const> = ok:with { method = "GET" }
+        assert.equal(get, hits:with { code = 200, method = "GET" })
+        assert.equal(get, hits:with({ method = "GET" }):with { code = 200 })
+        assert.equal(hits, hits:with {})
+        assert.equal(1, ok.value)
+        pass(11)
+        registry:flush()
+        assert.equal(1, size(registry.families.hits))
+      end
+      assert.is_nil(next(hits.shortcuts.code))
     end)
   end)
 
@@ -456,6 +480,7 @@ describe("dynamic tags", function()
     assert.equal("a??b", hits:with({ a = "a\xff\xc3b" }).tags.a)
     assert.equal("", hits:with({ a = ("\x80"):rep(1000) }).tags.a or "")
     assert.equal("true", hits:with({ a = true }).tags.a)
+    assert.equal("nan", hits:with({ a = 0 / 0 }).tags.a:gsub("-", ""))
     assert.equal(hits, hits:with { a = "" })
   end)
 end)
