@@ -1,4 +1,5 @@
 local application <const> = require "ahost.application"
+local commands <const> = require "ahost.control.commands"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.metrics"
 local sync <const> = require "ahost.sync"
@@ -103,6 +104,20 @@ describe("the metrics of an application", function()
     end
     assert.matches('\nahost_component_restarts_total{component="flaky"} 2\n',
       app:require("metrics"):render())
+    app:stop()
+  end)
+
+  it("are told by its control socket, in any format that there is", function()
+    local app <const> = testing.host {}
+    local control <const> = { app = { ctx = app.ctx } }
+    local function ask(format) return commands.metrics.run(control, { format = format }) end
+    assert.matches("\nahost_tasks %d+\n", ask())
+    assert.matches("^{", ask "json")
+    for _, format in ipairs { "xml", "", 5, {} } do
+      local text, err = ask(format)
+      assert.is_nil(text)
+      assert.equal("EINVAL", err.code)
+    end
     app:stop()
   end)
 
