@@ -110,7 +110,9 @@ describe("the metrics of an application", function()
   it("are told by its control socket, in any format that there is", function()
     local app <const> = testing.host {}
     local control <const> = { app = { ctx = app.ctx } }
-    local function ask(format) return commands.metrics.run(control, { format = format }) end
+    local function ask(format)
+      return commands.metrics.run(control, { format = format })
+    end
     assert.matches("\nahost_tasks %d+\n", ask())
     assert.matches("^{", ask "json")
     for _, format in ipairs { "xml", "", 5, {} } do
