@@ -201,6 +201,16 @@ describe("an aggregation", function()
       .. "number, not a nil")
   end)
 
+  it("takes the function of who asks for it last", function()
+    local registry <const> = metrics.registry()
+    local function get(fn) return registry:aggregation("some", nil, { fn = fn }) end
+    assert.equal(get(math.min), get(math.max))
+    registry:aggregation("some"):set(1)
+    registry:aggregation("some"):set(2)
+    registry:flush()
+    assert.equal(2, registry:aggregation("some").value)
+  end)
+
   it("without reset is about all numbers, at once", function()
     local registry <const> = metrics.registry()
     local least <const> = registry:aggregation("least", nil,

@@ -184,7 +184,7 @@ local function check_same(family, kind, opts)
       kind.name), 0)
   end
   check_options(kind, opts)
-  for _, name in ipairs { "unit", "reset", "init", "fn" } do
+  for _, name in ipairs { "unit", "reset", "init" } do
     if opts[name] ~= nil and opts[name] ~= family.opts[name] then
       error(("metric '%s' has another option '%s' already: %s, not %s"):format(
         family.name, name, tostring(family.opts[name]), tostring(opts[name])), 0)
@@ -199,6 +199,7 @@ local function make(self, kind, name, set, opts)
   local family = self.families[name]
   if family then
     check_same(family, kind, opts)
+    family.opts.fn = opts.fn or family.opts.fn
   else
     family = self:new_family(kind, name, opts)
   end
@@ -232,7 +233,8 @@ end
 ---@field init? number
 
 ---@class ahost.metrics.AggregationOptions: ahost.metrics.Options
----@field fn? fun(old: number, new: number): number    (math.max)
+---@field fn? fun(old: number, new: number): number    (math.max); the last one given
+---  counts, as a component that is started again makes its functions anew
 ---@field init? number      what each period begins with (nothing)
 ---@field reset? boolean    false: what all numbers come to, not those of a period
 
