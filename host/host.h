@@ -11,6 +11,7 @@
 #include "context.h"
 #include "error.h"
 #include "frame.h"
+#include "lag.h"
 #include "list.h"
 #include "memory.h"
 #include "task.h"
@@ -20,6 +21,8 @@
 /* One buffer for what the kernel delivers, shared by all streams: whoever needs
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
+
+enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
@@ -53,8 +56,10 @@ struct ahost {
     ahost__link dirty;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
+    ahost__lag lag;
     char *read_buffer;
-    size_t lingering; /* closed streams that still send */
+    size_t lingering;   /* closed streams that still send */
+    size_t connections; /* of servers, open */
     /* metatables, to be told by their identity */
     const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
     int task_meta_ref, named_task_meta_ref; /* registry references */
@@ -109,6 +114,7 @@ struct ahost {
     ahost__link log_rules; /* levels by names */
     uint32_t log_version;  /* grows when levels change */
     ahost__link captures;  /* of records; open ones, oldest first */
+    uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */

@@ -95,6 +95,7 @@ static void on_ready(ahost__listener *listener) {
 
 static void on_connection_ended(ahost__child_watch *watch) {
     server *srv = ahost__container_of(watch, server, watch);
+    srv->listener.host->connections--;
     if (srv->count-- == srv->limit && srv->ctx->state == AHOST__CONTEXT_OPEN &&
         !ahost__timer_armed(&srv->listener.retry))
         ahost__listener_start(&srv->listener);
@@ -119,6 +120,7 @@ static void start_connection(lua_State *L, server *srv, ahost__stream *s) {
         luaL_error(L, "not enough memory");
     }
     srv->count++;
+    srv->listener.host->connections++;
     ctx->on_error = AHOST__ON_ERROR_PEER;
     ahost__stream_own(s, ctx);
     ahost__context_unref(ctx); /* its parent holds it */

@@ -458,9 +458,11 @@ static void send_dirty(ahost *h) {
 
 static void before_poll(uv_prepare_t *prepare) {
     send_dirty(prepare->data);
+    ahost__lag_turn_ended(prepare->data);
 }
 
 static void after_poll(uv_check_t *check) {
+    ahost__lag_polled(check->data);
     send_dirty(check->data);
 }
 

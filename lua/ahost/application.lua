@@ -11,7 +11,9 @@ local control <const> = require "ahost.control"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
+local metrics <const> = require "ahost.application.metrics"
 local process <const> = require "ahost.process"
 local report <const> = require "ahost.component.report"
 local schema <const> = require "ahost.application.schema"
@@ -30,6 +32,8 @@ local application <const> = {}
 ---@field outer ahost.Context      of what looks after them
 ---@field bus ahost.Bus
 ---@field config table             the effective configuration
+---@field metrics ahost.metrics.Registry
+---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
 ---@field stopping ahost.Event     set when it is to end
@@ -40,11 +44,17 @@ Application.__name = "ahost.application"
 
 -- ---- making --------------------------------------------------------------------------
 
+-- A null says as little as nothing.
+local function section(values, name)
+  local v <const> = values[name]
+  if v ~= json.null then return v end
+end
+
 -- What the top-level keys say of the root. -> values, origin | nil
 local function root_of(values, component)
-  if values.component then
+  if section(values, "component") then
     return values.component, config.origin(values, "component")
-  elseif values.components then
+  elseif section(values, "components") then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
@@ -52,7 +62,9 @@ local function root_of(values, component)
 end
 
 local function check_roots(values)
-  if not (values.component and values.components) then return true end
+  if not (section(values, "component") and section(values, "components")) then
+    return true
+  end
   local where <const> = config.origin(values, "components")
   return nil, errors.new("CONFIG",
     (where and where .. ": " or "") .. "components: give either this or component")
@@ -104,8 +116,13 @@ function Application:build(opts)
     self.root = collect(tree.build(root, below))
     below.component, below.at = nil, nil
   end
-  self.wired = collect(wiring.components(self.config, below))
-  self.listeners = collect(wiring.listeners(self.config.listen))
+  local wired <const> = {
+    schedules = section(self.config, "schedules"),
+    servers = section(self.config, "servers"),
+  }
+  self.wired = collect(wiring.components(wired, below))
+  self.listeners = collect(wiring.listeners(section(self.config, "listen"),
+    opts.directory))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
@@ -167,11 +184,13 @@ end
 function Application:open(outer)
   self.outer = outer
   self.order = {}
+  self.restarts = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
   self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
+  metrics.open(self)
   self.control = control.new(self)
   self.ctx:publish("control", self.control)
   self.watch = runtime.watch(self.ctx)
@@ -237,6 +256,7 @@ function Application:close()
   self.stopping:set()
   self.running:set()
   if self.ticks then self.ticks:close() end
+  if self.flushes then self.flushes:close() end
   if self.told then self:tell_stop() end
   local ok, err = self.ctx:close()
   if not ok then
@@ -293,6 +313,7 @@ function Application:work()
   if self.stopping:is_set() or not self:start() then return end
   self.bus:publish("app.run")
   self.ticks = ticks.start(self.bus, self.keys.tick_period)
+  self.flushes = metrics.start(self)
   self.running:set()
   if self.root and self.root.component.run then
     self.outer:spawn("run", self.run_command, self)
@@ -323,7 +344,10 @@ end
 ---@param component table
 function application.run_component(component)
   local app, err = application.new({}, { component = component })
-  if not app then error(err, 0) end
+  if not app then
+    log.get("ahost.application"):error("%s", err.message)
+    return host.stop(2)
+  end
   host.stop(app:run { stops = true, process_signals = true })
 end
 

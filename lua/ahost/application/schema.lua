@@ -3,6 +3,7 @@
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
+local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
 
 local schema <const> = {}
@@ -46,7 +47,7 @@ schema.keys = {
   daemon = map "running in the background",
   reload = map "reloading components",
   watchdog = map "code that hogs the loop",
-  metrics = map "metrics",
+  metrics = metrics.option,
   control = {
     type = "map",
     doc = "the control socket, for `ahost ctl`; false: none",

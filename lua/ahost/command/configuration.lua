@@ -5,6 +5,7 @@ local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local options <const> = require "ahost.options"
 local process <const> = require "ahost.process"
@@ -107,7 +108,7 @@ local ROOTS <const> = { "component", "components", "schedules", "servers", "list
 -- Whether something is to be run.
 local function has_root(values)
   for _, name in ipairs(ROOTS) do
-    if values[name] ~= nil then return true end
+    if values[name] ~= nil and values[name] ~= json.null then return true end
   end
   return false
 end
@@ -115,7 +116,8 @@ end
 -- What is wrong with the values that no component sees.
 local function top_level_problems(values, files)
   local problems = {}
-  if schema.check(values) and values.logging then
+  local keys <const> = schema.check(values)
+  if keys and keys.logging then
     local _, wrong = log_level(values.logging)
     problems = wrong or problems
   end
