@@ -71,6 +71,8 @@ describe("ahost ctl", function()
     assert.equal(0, result.status, result.err)
     has(result.out, "application  shop (" .. at.directory .. "/shop.yaml)\n")
     has(result.out, "state        running for ")
+    assert.matches("\nloop lag     [%d.e-]+ ms on average, [%d.e-]+ ms at most, in %d",
+      result.out)
     has(result.out, [[
 COMPONENT  TYPE                       STATE    TASKS  OWNS
 root       ahost.component.container  started  0
@@ -194,6 +196,15 @@ root       ahost.component.container  started  0
     local out <const> = running:finish().out
     has(out, "INFO shop: heard\n")
     assert.is_nil(out:find("unheard", 1, true))
+  end)
+
+  it("shows metrics", function()
+    local at <close> = new()
+    local running <close> = start(at, "run shop.yaml")
+    assert.matches("# EOF\n$", at:run("ctl shop.yaml metrics").out)
+    assert.matches("\n# TYPE ", at:run("ctl shop.yaml metrics prometheus").out)
+    assert.equal(1, at:run("ctl shop.yaml metrics xml").status)
+    assert(running)
   end)
 
   it("passes on the words of commands of the application", function()

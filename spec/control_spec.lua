@@ -79,6 +79,31 @@ describe("the status of an application", function()
     assert.equal("schedules.nightly", status.components[2].path)
   end)
 
+  it("counts the restarts of a component", function()
+    local starts <const>, broken <const> = sync.queue(9), sync.event()
+    local _ <close> = log.capture { passes = false }
+    local app <close> = testing.host {
+      config = { component = { restart = "on-failure", backoff = 0 } },
+      component = {
+        start = function(_, ctx)
+          starts:put(true)
+          ctx:spawn(function()
+            broken:wait()
+            broken:clear()
+            error "boom"
+          end)
+        end,
+      },
+    }
+    starts:get()
+    broken:set()
+    starts:get()
+    eventually(function()
+      return result_of(app, "status").components[1].state == "started"
+    end)
+    assert.equal(1, result_of(app, "status").components[1].restarts)
+  end)
+
   it("tells what tasks wait for, and where", function()
     local lock <const> = sync.lock()
     local permit <close> = lock:acquire()
@@ -343,14 +368,12 @@ describe("the control of an application", function()
     assert.equal(7, app:wait())
   end)
 
-  it("renders the metrics that the application has published", function()
+  it("renders the metrics", function()
     local app <close> = testing.host {}
-    assert.equal("NOTFOUND", refusal_of(app, "metrics").code)
-    app.ctx:publish("metrics", {
-      render = function(_, format) return "as " .. format end,
-    })
-    assert.equal("as openmetrics", result_of(app, "metrics"))
-    assert.equal("as json", result_of(app, "metrics", { format = "json" }))
+    assert.matches("# EOF\n$", result_of(app, "metrics"))
+    assert.is_table(json.decode(result_of(app, "metrics", { format = "json" })))
+    assert.equal("EINVAL", refusal_of(app, "metrics", { format = "xml" }).code)
+    assert.equal("EINVAL", refusal_of(app, "metrics", { format = {} }).code)
   end)
 
   it("says that nothing can be reloaded", function()

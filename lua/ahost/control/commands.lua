@@ -74,13 +74,12 @@ end
 
 commands.metrics = { doc = "the metrics, as text" }
 
+local FORMATS <const> = { "openmetrics", "prometheus", "json", "influx" }
+
 function commands.metrics.run(control, request)
-  local ctx <const> = control.app.ctx
-  local registry <const> = ctx:state() ~= "closed" and ctx:get "metrics"
-  if not registry then
-    return nil, errors.new("NOTFOUND", "this application has no metrics")
-  end
-  return registry:render(request.format or "openmetrics")
+  local format <const> = request.format or FORMATS[1]
+  if not one_of(format, FORMATS) then return unknown("no format", format, FORMATS) end
+  return control.app.metrics:render(format)
 end
 
 -- ---- changing ------------------------------------------------------------------------
