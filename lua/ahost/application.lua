@@ -271,8 +271,9 @@ end
 
 --- Runs the application until it is to stop. Waits; in a task. What was started is torn
 --- down in any case.
----@param opts? {stops: boolean?, process_signals: boolean?}   `stops`: it takes the
----  host's requests to stop; `process_signals`: HUP becomes app.hup
+---@param opts? {stops: boolean?, process_signals: boolean?, opened: function?}
+---  `stops`: it takes the host's requests to stop; `process_signals`: HUP becomes
+---  app.hup; `opened`: called with the application before anything has happened
 ---@return integer status   for the program's exit
 function Application:run(opts)
   opts = opts or {}
@@ -281,6 +282,7 @@ function Application:run(opts)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })
     if opts.stops then self:take_stops() end
     if opts.process_signals then self:hear_process_signals() end
+    if opts.opened then opts.opened(self) end
     self:work()
   end)
   return self.status
