@@ -2,6 +2,8 @@
 
 local configuration <const> = require "ahost.command.configuration"
 local daemon <const> = require "ahost.command.daemon"
+local notifications <const> = require "ahost.command.notifications"
+local systemd <const> = require "ahost.systemd"
 
 local run <const> = {
   summary = "run the application that configuration files describe",
@@ -38,6 +40,7 @@ function run.main(args)
     daemon.detach()
     return 0
   end
+  systemd.sockets() -- which no program that is started inherits
   local values, files = load(args)
   if math.type(files) == "integer" then return files end
   if not values then return nil, files end
@@ -47,7 +50,7 @@ function run.main(args)
   return app:run {
     stops = true,
     process_signals = true,
-    opened = function() app.bus:subscribe("app.run", daemon.ready) end,
+    opened = notifications.follow,
   }
 end
 
