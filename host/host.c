@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activation.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -392,6 +393,7 @@ void ahost_close(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
+    ahost__activation_free(h);
     ahost__log_levels_free(h);
     free(h->errmsg);
     free(h);

@@ -24,6 +24,7 @@ enum { AHOST__READ_BUFFER = 65536 };
 
 enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
+typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 
@@ -69,8 +70,9 @@ struct ahost {
     uint64_t clock_due; /* milliseconds that the clock is armed for */
     uint32_t timer_starts;
     ahost__virtual_clock virtual_clock;
-    ahost__link limits;       /* of tests */
-    unsigned socket_requests; /* connects and writes that libuv is at */
+    ahost__link limits;            /* of tests */
+    ahost__activation *activation; /* sockets it was started with, or NULL */
+    unsigned socket_requests;      /* connects and writes that libuv is at */
 
     /* tasks and their pooled coroutines */
     ahost__link task_slabs;

@@ -1,5 +1,6 @@
 -- The top-level keys of a configuration.
 
+local background <const> = require "ahost.application.background"
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
@@ -44,7 +45,11 @@ schema.keys = {
   },
   workers = { type = "any", doc = "processes" },
   logging = map "where log records go",
-  daemon = map "running in the background",
+  daemon = {
+    type = "map",
+    fields = background.fields,
+    doc = "running in the background (-d)",
+  },
   reload = map "reloading components",
   watchdog = map "code that hogs the loop",
   metrics = metrics.option,
