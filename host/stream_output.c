@@ -457,7 +457,10 @@ static void send_dirty(ahost *h) {
 }
 
 static void before_poll(uv_prepare_t *prepare) {
-    send_dirty(prepare->data);
+    ahost *h = prepare->data;
+    send_dirty(h);
+    if (h->runs.turn_began != 0)
+        ahost__turn_ends(h);
 }
 
 static void after_poll(uv_check_t *check) {
