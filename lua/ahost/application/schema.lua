@@ -97,7 +97,7 @@ schema.keys = {
       memory = {
         type = "size",
         min = "1MiB",
-        doc = "what Lua and buffers may take in all; beyond it allocations fail (no limit)",
+        doc = "what Lua and buffers may take in all; more is refused (no limit)",
       },
       connections = {
         type = "integer",
