@@ -5,6 +5,7 @@ local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
+local metrics <const> = require "ahost.metrics"
 local process <const> = require "ahost.process"
 local spelling <const> = require "ahost.spelling"
 local status <const> = require "ahost.control.status"
@@ -74,11 +75,11 @@ end
 
 commands.metrics = { doc = "the metrics, as text" }
 
-local FORMATS <const> = { "openmetrics", "prometheus", "json", "influx" }
-
 function commands.metrics.run(control, request)
-  local format <const> = request.format or FORMATS[1]
-  if not one_of(format, FORMATS) then return unknown("no format", format, FORMATS) end
+  local format <const> = request.format or metrics.formats[1]
+  if not one_of(format, metrics.formats) then
+    return unknown("no format", format, metrics.formats)
+  end
   return control.app.metrics:render(format)
 end
 
