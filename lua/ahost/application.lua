@@ -323,9 +323,10 @@ end
 
 --- Runs the application until it is to stop. Waits; in a task. What was started is torn
 --- down in any case.
----@param opts? {stops: boolean?, process_signals: boolean?, control: ahost.ControlPlace?}
----  `stops`: it takes the host's requests to stop; `process_signals`: HUP becomes
----  app.hup; `control`: where its control socket is to be
+---@param opts? {stops: boolean?, process_signals: boolean?, opened: function?,
+---  control: ahost.ControlPlace?}   `stops`: it takes the host's requests to stop;
+---  `process_signals`: HUP becomes app.hup; `opened`: called with the application before
+---  anything has happened; `control`: where its control socket is to be
 ---@return integer status   for the program's exit
 function Application:run(opts)
   opts = opts or {}
@@ -335,6 +336,7 @@ function Application:run(opts)
     if opts.stops then self:take_stops() end
     if opts.process_signals then self:hear_process_signals() end
     if opts.control then self:open_control(opts.control) end
+    if opts.opened then opts.opened(self) end
     self:work()
   end)
   return self.status
