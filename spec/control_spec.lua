@@ -137,8 +137,7 @@ describe("the status of an application", function()
           task.yield()
           stubborn:cancel()
           ctx:spawn("late", function() end)
-          local tasks <const> = introspection.inspect().root
-          ctx.seen = tasks
+          ctx.seen = introspection.inspect().root
         end,
       },
     }
@@ -149,7 +148,7 @@ describe("the status of an application", function()
       for _, child in ipairs(node.children or {}) do states(child, found) end
       return found
     end
-    assert.equal("ready", states(app:instance() and app.app.root.ctx.seen, {}).late)
+    assert.equal("ready", states(app.app.root.ctx.seen, {}).late)
     assert.equal("running", states(app.app.root.ctx.seen, {})["root.start"])
   end)
 
@@ -260,7 +259,7 @@ describe("the status of an application", function()
       component = {
         start = function(_, ctx)
           idle(ctx, "\0\xff\xfe\n\27[2J")
-          assert(net.listen("unix:" .. directory .. "/\xe9"))
+          ctx.listener = assert(net.listen("unix:" .. directory .. "/\xe9"))
         end,
       },
     }
