@@ -76,11 +76,16 @@ end
 commands.metrics = { doc = "the metrics, as text" }
 
 function commands.metrics.run(control, request)
-  local format <const> = request.format or metrics.formats[1]
+  local ctx <const> = control.app.ctx
+  local registry <const> = ctx:state() ~= "closed" and ctx:get "metrics"
+  if not registry then
+    return nil, errors.new("NOTFOUND", "this application has no metrics")
+  end
+  local format <const> = request.format or "openmetrics"
   if not one_of(format, metrics.formats) then
     return unknown("no format", format, metrics.formats)
   end
-  return control.app.metrics:render(format)
+  return registry:render(format)
 end
 
 -- ---- changing ------------------------------------------------------------------------
