@@ -192,7 +192,7 @@ function Application:open(outer)
   self.ctx:publish("config", self.config)
   metrics.open(self)
   self.control = control.new(self)
-  self.ctx:publish("control", self.control)
+  self.ctx:publish("control", self.control, { doc = "the control socket" })
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
