@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs what the tests need and runs them, all or the named stages:
 #
-#     sh config/test.sh [plain] [examples] [asan] [gcstress] [lint] [tsan] [fuzz]
+#     sh config/test.sh [plain] [examples] [asan] [gcstress] [fuzz] [lint] [tsan]
 #
-# tsan and fuzz run only when named; fuzz takes FUZZ_SECONDS (60) per fuzzer. The last line is the sum: "N passed, N failed". A
-# build that fails, a program that dies and a check that objects count as one
-# failure each.
+# tsan runs only when named; fuzz takes FUZZ_SECONDS (60) for each fuzzer. The last
+# line is the sum: "N passed, N failed". A build that fails, a program that dies and
+# a check that objects count as one failure each.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -115,8 +115,8 @@ fuzz() {
 
 fuzz_all() {
     build fuzz || return
-    for source in spec/fuzz/*.c; do
-        check fuzz "$(basename "$source" .c)"
+    for file in spec/fuzz/*.lua; do
+        check fuzz "$(basename "$file" .lua)"
     done
 }
 
@@ -142,7 +142,7 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 
 sh config/packages/install.sh build test || exit 1
-[ $# -gt 0 ] || set -- plain examples asan gcstress lint
+[ $# -gt 0 ] || set -- plain examples asan gcstress fuzz lint
 for name in "$@"; do
     started=$(date +%s)
     echo "== $name"

@@ -40,7 +40,15 @@ static void close_owned(ahost__owned *owned) {
     close_listener(ahost__container_of(owned, script_listener, owned));
 }
 
-static const ahost__owned_type owned_listener = {"listener", 1, close_owned};
+static void describe(lua_State *L, ahost__owned *owned) {
+    const script_listener *l =
+        ahost__container_of(owned, script_listener, owned);
+    ahost__listener_push_address(L, &l->listener);
+    lua_setfield(L, -2, "address");
+}
+
+static const ahost__owned_type owned_listener = {"listener", 1, close_owned, 0,
+                                                 describe};
 
 /* Hands connections to those who wait, oldest first; when nobody does, they
  * stay in the backlog. */

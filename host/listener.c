@@ -57,8 +57,25 @@ static int set_options(int fd, const struct sockaddr *sa, int reuseport) {
     return 0;
 }
 
-/* A bound and listening socket, or a negative code. The mode is set before
- * anybody can connect. */
+static int is_file(const ahost__address *address) {
+    return address->is_unix && address->path[0] != '@';
+}
+
+/* Binds the socket. The mode of a Unix socket is that of its file from the
+ * first moment on, but for what the umask takes away, which is given back
+ * before anybody can connect. */
+static int bind_to(int fd, const struct sockaddr *sa,
+                   const ahost__address *address, int mode) {
+    int has_mode = mode >= 0 && is_file(address);
+    if (has_mode)
+        fchmod(fd, (mode_t)mode); /* as Linux has it; elsewhere no harm */
+    if (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
+        (has_mode && chmod(address->path, (mode_t)mode) != 0))
+        return -errno;
+    return 0;
+}
+
+/* A bound and listening socket, or a negative code. */
 static int listen_on(const ahost__address *address,
                      const ahost__listen_options *options) {
     struct sockaddr_storage storage;
@@ -69,14 +86,12 @@ static int listen_on(const ahost__address *address,
     fd = ahost__new_socket(sa->sa_family, SOCK_STREAM);
     if (fd < 0)
         return fd;
-    if (address->is_unix && address->path[0] != '@')
+    if (is_file(address))
         remove_stale(sa, address->path);
     err = set_options(fd, sa, options->reuseport);
-    if (err == 0 &&
-        (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
-         (address->is_unix && options->mode >= 0 && address->path[0] != '@' &&
-          chmod(address->path, (mode_t)options->mode) != 0) ||
-         listen(fd, options->backlog) != 0))
+    if (err == 0)
+        err = bind_to(fd, sa, address, options->mode);
+    if (err == 0 && listen(fd, options->backlog) != 0)
         err = -errno;
     if (err == 0)
         return fd;
@@ -129,7 +144,8 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
     }
     listener->host = h;
     listener->retry.fire = on_retry;
-    if (address->is_unix && address->path[0] != '@')
+    listener->is_unix = (uint8_t)address->is_unix;
+    if (is_file(address))
         strcpy(listener->path, address->path);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
+int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
@@ -28,8 +29,9 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
+    X("ahost.control.introspection", ahost__open_introspection)                \
     X("ahost.error", ahost__open_error)                                        \
-    X("ahost.host", ahost__open_host)                                          \
+    X("ahost.host.core", ahost__open_host)                                     \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.net.core", ahost__open_net)                                       \

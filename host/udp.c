@@ -79,7 +79,19 @@ static void close_owned(ahost__owned *owned) {
     ahost__udp_close(ahost__container_of(owned, ahost__udp, owned));
 }
 
-static const ahost__owned_type owned_type = {"UDP socket", 0, close_owned};
+static void describe(lua_State *L, ahost__owned *owned) {
+    const ahost__udp *u = ahost__container_of(owned, ahost__udp, owned);
+    struct sockaddr_storage name = {0};
+    struct sockaddr *sa = (struct sockaddr *)&name;
+    int size = sizeof(name);
+    if (uv_udp_getsockname(&u->handle, sa, &size) != 0)
+        return;
+    ahost__push_sockaddr(L, sa);
+    lua_setfield(L, -2, "address");
+}
+
+static const ahost__owned_type owned_type = {"UDP socket", 0, close_owned, 0,
+                                             describe};
 
 /* socket:close(), and its `__close` */
 static int udp_close(lua_State *L) {

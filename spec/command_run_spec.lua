@@ -85,9 +85,9 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
       "nowhere.yaml cannot be read: No such file or directory\n")
     is(at:run "run c.yaml", 2, "", "c.yaml: there is nothing to run; give component, "
       .. "components, schedules, servers or listen\n")
-    is(at:run "run c.yaml --set logging.level=loud", 2, "", "--set logging.level: "
-      .. 'logging.level: must be debug, info, notice, warning, error or critical, '
-      .. 'not "loud"\n')
+    is(at:run "run c.yaml --set logging.level=loud --set component.type=./hello.lua", 2,
+      "", "--set logging.level: logging.level: must be debug, info, notice, warning, "
+      .. 'error or critical, not "loud"\n')
   end)
 
   it("tells what is wrong with its own words", function()
@@ -103,6 +103,38 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
     refused("--help=me", "--help takes no value")
     assert.matches("^usage: ahost run ", at:run("run --help").out)
     assert.equal(at:run("run --help").out, at:run("run -h").out)
+  end)
+
+  it("tells at -v how far it gets", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = "components: {a: {type: ./a.lua}, b: {type: ./b.lua}}\n"
+        .. "listen: {app.run: 'stop:now'}",
+      ["a.lua"] = [[
+        return { start = function(_, ctx)
+          ctx:request "db"
+        end }]],
+      ["b.lua"] = [[
+        return {
+          prepare = function() end,
+          start = function(_, ctx) ctx:publish("db", 1) end,
+        }]],
+      ["stop.lua"] = "return { now = function() require 'ahost.host'.stop() end }",
+    }
+    local told <const> = {}
+    for line in at:run("-v run app.yaml").err:gmatch "DEBUG ([^\n]*)" do
+      told[#told + 1] = line
+    end
+    assert.same({
+      "ahost.application: component a (./a.lua): start",
+      "ahost.application: component b (./b.lua): prepare",
+      "ahost.context: a.start waits for resource 'db' at a.lua:2",
+      "ahost.application: component b (./b.lua): start",
+      "ahost.application: published: db",
+      "ahost.application: component b (./b.lua): started",
+      "ahost.application: component a (./a.lua): started",
+      "ahost.application: the root component: started",
+    }, told)
+    assert.equal("", at:run("run app.yaml").err)
   end)
 
   it("stops at a process signal", function()

@@ -91,6 +91,15 @@ describe("a component", function()
     assert.same({}, seen.c)
   end)
 
+  it("can be found by its path", function()
+    local host <const> = require "ahost.host"
+    local found
+    local inner <const> = { start = function() found = host.component "a.b" end }
+    local app <const> = run(container { { "a", container { { "b", inner } } } })
+    assert.equal(app:instance "a.b", found)
+    assert.is_nil(host.component "a.b")
+  end)
+
   it("has a context that is current in its methods and ends with it", function()
     local server, inside
     local root <const> = {
@@ -246,6 +255,14 @@ describe("the start of components", function()
       start_failure(container { { "web", container { { "bad", bad } } } }))
   end)
 
+  it("fails when it cancels itself", function()
+    assert.matches("component a failed in start: it was cancelled", start_failure(
+      container { { "a", { start = function()
+        task.current():cancel()
+        task.yield()
+      end } } }))
+  end)
+
   it("counts a task that fails meanwhile as a failure of the phase", function()
     local message <const> = start_failure(container { { "a", {
       start = function(_, ctx)
@@ -306,6 +323,7 @@ describe("the start of components", function()
     assert.matches("component a: starting\n"
       .. "%s+waits for resource 'b' at spec/component_spec.lua", message)
     assert.matches("component b: starting\n%s+waits for resource 'a'", message)
+    assert.matches("waits for the tasks of a scope at spec/component_spec.lua", message)
     assert.matches("waits for resource 'd/main' at [^\n]* %(there is 'd/mian'%)", message)
     assert.is_nil(message:find("component d", 1, true))
   end)
@@ -423,6 +441,25 @@ describe("a component that fails", function()
     assert.equal(2, follower.ref:get())
     assert.equal(follower, app:instance "follower")
     assert.equal(0, app:stop())
+  end)
+
+  it("is restarted once with one that holds it and that it holds", function()
+    local event <const>, starts = sync.event(), { a = 0, b = 0 }
+    local function holder(name, other)
+      return crash_on(name == "a" and event or sync.event(), {
+        restart = "on-failure", backoff = 0,
+        prepare = function(_, ctx)
+          starts[name] = starts[name] + 1
+          ctx:publish(name, starts[name])
+          ctx:request(other)
+        end,
+      })
+    end
+    run(container { { "a", holder("a", "b") }, { "b", holder("b", "a") } })
+    event:set()
+    while starts.b < 2 do task.yield() end
+    for _ = 1, 20 do task.yield() end
+    assert.same({ a = 2, b = 2 }, starts)
   end)
 
   it("takes its children with it, and they are instances anew", function()

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,35 @@ static void print_record(void *data, int level, const char *logger,
     fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
 }
 
+/* ---- stalls ------------------------------------------------------------- */
+
+/* Reaches the thread of the host while Lua code keeps it busy. Scripts know no
+ * name of it, so that none can listen to it. */
+static int stall_signal(void) {
+    return SIGRTMIN + 5;
+}
+
+static void on_stall_signal(int number) {
+    int saved_errno = errno;
+    (void)number;
+    ahost_interrupted(running);
+    errno = saved_errno;
+}
+
+static void interrupt_host(void *thread) {
+    pthread_kill(*(pthread_t *)thread, stall_signal());
+}
+
+static void print_blocked(void *data, double seconds, unsigned task) {
+    (void)data;
+    fprintf(stderr,
+            "WARNING ahost.watchdog: task %u keeps the loop for %.2f s so far, "
+            "inside a C function\n",
+            task, seconds);
+}
+
+/* ------------------------------------------------------------------------- */
+
 /* Scripts are told from commands by their names, which need not exist. */
 static int is_script(const char *word) {
     size_t size = strlen(word);
@@ -102,12 +132,17 @@ static int load(ahost *host, const char *script) {
 /* Runs a script with the arguments behind its name, or a command with all. */
 static int run(const char *script, int argc, char **argv, int log_level) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
+    pthread_t thread = pthread_self();
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
                              .log_level = log_level,
                              .argc = argc,
                              .argv = argv,
-                             .signals = signals};
+                             .signals = signals,
+                             .stall = 1,
+                             .interrupt = interrupt_host,
+                             .interrupt_data = &thread,
+                             .blocked = print_blocked};
     ahost *host;
     int status = EXIT_USAGE;
     if (ahost_open(&host, &options) != AHOST_OK) {
@@ -118,6 +153,7 @@ static int run(const char *script, int argc, char **argv, int log_level) {
     handle(SIGPIPE, SIG_IGN);
     handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
+    handle(stall_signal(), on_stall_signal);
     if (load(host, script) == AHOST_OK)
         status = ahost_run(host);
     else
@@ -125,6 +161,7 @@ static int run(const char *script, int argc, char **argv, int log_level) {
     handle(SIGINT, SIG_DFL);
     handle(SIGTERM, SIG_DFL);
     ahost_close(host);
+    handle(stall_signal(), SIG_IGN);
     return status;
 }
 

@@ -10,7 +10,8 @@ local arguments <const> = require "ahost.command.arguments"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 
-local BUILT_IN <const> = { "run", "check", "config", "test", "new", "components" }
+local BUILT_IN <const> = { "run", "check", "config", "test", "new", "components",
+  "ctl" }
 
 local BAD_USAGE <const> = 2
 
@@ -149,7 +150,8 @@ local function run(...)
   for i = #common, 1, -1 do common[i] = nil end
   set_arguments(words)
   if is_built_in(word) then return run_built_in(word, common, words) end
-  return finish(require "ahost.command.application"(word, common, words, BUILT_IN))
+  return finish(require "ahost.command.application".run(word, common, words,
+    BUILT_IN))
 end
 
 --- Runs a command and stops the host with its status; 1 when it is cancelled.

@@ -3,7 +3,9 @@
 
 local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
+local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local options <const> = require "ahost.options"
 local process <const> = require "ahost.process"
@@ -98,6 +100,7 @@ function configuration.apply(values, verbose)
   local level <const> = keys.logging and log_level(values.logging)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
+  runtime.watchdog(keys.watchdog)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 
@@ -106,7 +109,7 @@ local ROOTS <const> = { "component", "components", "schedules", "servers", "list
 -- Whether something is to be run.
 local function has_root(values)
   for _, name in ipairs(ROOTS) do
-    if values[name] ~= nil then return true end
+    if values[name] ~= nil and values[name] ~= json.null then return true end
   end
   return false
 end
@@ -114,7 +117,8 @@ end
 -- What is wrong with the values that no component sees.
 local function top_level_problems(values, files)
   local problems = {}
-  if schema.check(values) and values.logging then
+  local keys <const> = schema.check(values)
+  if keys and keys.logging then
     local _, wrong = log_level(values.logging)
     problems = wrong or problems
   end
@@ -123,6 +127,15 @@ local function top_level_problems(values, files)
       .. "components, schedules, servers or listen"):format(configuration.name(files))
   end
   return problems
+end
+
+--- Where the control socket of the application is. Its top-level keys must be fine.
+---@param values table
+---@param files string[]
+---@param args table                    as parsed
+---@return ahost.ControlPlace? where    nil: it is to have none
+function configuration.control(values, files, args)
+  return control.of(values, assert(schema.check(values)), files, args.service)
 end
 
 --- Builds the application, without starting anything. May wait.

@@ -37,23 +37,25 @@ end
 local function make_directories(path)
   for at in path:gmatch("()/", 2) do
     local ok, err = system.make_directory(path:sub(1, at - 1))
-    if not ok then return nil, err end
+    if not ok then return nil, tostring(err) end
   end
   return true
 end
 
+-- -> true | nil, message
 local function write(path, text)
   local ok, err = make_directories(path)
   if not ok then return nil, err end
   local file <close>, problem = io.open(path, "wb")
-  if not file then return nil, errors.new("FAILED", problem) end
+  if not file then return nil, problem end
   local written, wrong = file:write(text)
-  if not written then return nil, errors.new("FAILED", path .. ": " .. wrong) end
+  if not written then return nil, path .. ": " .. wrong end
   return true
 end
 
 local function check(args)
-  local name <const>, directory <const> = args[1], args[2] or args[1]
+  local name <const> = args[1]
+  local directory <const> = (args[2] or name or ""):gsub("(.)/+$", "%1")
   if not name then return nil, errors.new("USAGE", "a NAME is needed") end
   if #args > 2 then
     return nil, errors.new("USAGE", ("'%s' is one word too many"):format(args[3]))
@@ -69,12 +71,13 @@ end
 function new.main(args)
   local directory, wrong = check(args)
   if not directory then return nil, wrong end
-  local name <const> = args[1]
-  for _, path in ipairs(value.sorted_keys(skeleton)) do
-    local target <const> = directory .. "/" .. fill(path, name)
-    local ok, err = write(target, fill(skeleton[path], name))
+  local texts <const> = {}
+  for path, text in next, skeleton do texts[fill(path, args[1])] = fill(text, args[1]) end
+  for _, path in ipairs(value.sorted_keys(texts)) do
+    local target <const> = directory .. "/" .. path
+    local ok, problem = write(target, texts[path])
     if not ok then
-      io.stderr:write("ahost new: ", err.message, "\n")
+      io.stderr:write("ahost new: ", problem, "\n")
       return 1
     end
     print("wrote " .. target)

@@ -50,6 +50,7 @@ function run.main(args)
   return app:run {
     stops = true,
     process_signals = true,
+    control = configuration.control(values, files, args),
     opened = notifications.follow,
   }
 end
