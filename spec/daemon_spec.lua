@@ -186,7 +186,7 @@ app.yaml:5:3: daemon.umask: must be octal digits, as in "027"
       .. "{ $ahost -d run app.yaml >/dev/null; echo $?; } & done; wait"))
     local _, started = result.out:gsub("0\n", "")
     assert.equal(1, started, result.err)
-    local _, refused = result.err:gsub("app.pid is held by [^\n]*, which runs already", "")
+    local _, refused = result.err:gsub("held by [^\n]*, which runs already\n", "")
     assert.equal(4, refused, result.err)
     is(run(at, "-k run app.yaml"), 0)
   end)
