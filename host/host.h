@@ -69,8 +69,9 @@ struct ahost {
     uv_check_t after_poll;
     ahost__lag lag;
     char *read_buffer;
-    size_t lingering;   /* closed streams that still send */
-    size_t connections; /* of servers, open */
+    size_t lingering;        /* closed streams that still send */
+    size_t connections;      /* of servers, open */
+    size_t closing_journals; /* given up, and still at work */
     /* metatables, to be told by their identity */
     const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
     int task_meta_ref, named_task_meta_ref; /* registry references */

@@ -8,6 +8,7 @@
 
 #include "bus.h"
 #include "component.h"
+#include "journal.h"
 #include "json.h"
 #include "net.h"
 #include "signals.h"
@@ -35,6 +36,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process", ahost__open_process)                                    \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
