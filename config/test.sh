@@ -115,8 +115,8 @@ fuzz() {
 
 fuzz_all() {
     build fuzz || return
-    for source in spec/fuzz/*.c; do
-        check fuzz "$(basename "$source" .c)"
+    for file in spec/fuzz/*.lua; do
+        check fuzz "$(basename "$file" .lua)"
     done
 }
 

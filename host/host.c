@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activation.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -185,6 +186,8 @@ static void init_lists(ahost *h) {
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
+    h->defaults = (ahost__defaults){
+        .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
 }
 
 int ahost_open(ahost **host, const ahost_options *options) {
@@ -404,6 +407,7 @@ void ahost_close(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
+    ahost__activation_free(h);
     ahost__log_levels_free(h);
     free(h->errmsg);
     free(h);

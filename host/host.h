@@ -11,6 +11,7 @@
 #include "context.h"
 #include "error.h"
 #include "frame.h"
+#include "lag.h"
 #include "list.h"
 #include "memory.h"
 #include "task.h"
@@ -22,6 +23,9 @@
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
 
+enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
+
+typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 
@@ -29,6 +33,14 @@ typedef struct ahost__pool_slot {
     lua_State *co;
     uint32_t slot;
 } ahost__pool_slot;
+
+/* What is taken where a program does not say how much. */
+typedef struct ahost__defaults {
+    uint32_t connections; /* of a server at once */
+    uint32_t line;        /* bytes of a line, or up to a delimiter */
+    lua_Integer events;   /* waiting for an iterator or a subscriber */
+    lua_Integer items;    /* in a queue */
+} ahost__defaults;
 
 struct ahost {
     lua_State *L; /* main coroutine: runs openings, jobs and the last close */
@@ -55,8 +67,10 @@ struct ahost {
     ahost__link dirty;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
+    ahost__lag lag;
     char *read_buffer;
     size_t lingering;        /* closed streams that still send */
+    size_t connections;      /* of servers, open */
     size_t closing_journals; /* given up, and still at work */
     /* metatables, to be told by their identity */
     const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
@@ -67,8 +81,9 @@ struct ahost {
     uint64_t clock_due; /* milliseconds that the clock is armed for */
     uint32_t timer_starts;
     ahost__virtual_clock virtual_clock;
-    ahost__link limits;       /* of tests */
-    unsigned socket_requests; /* connects and writes that libuv is at */
+    ahost__link limits;            /* of tests */
+    ahost__activation *activation; /* sockets it was started with, or NULL */
+    unsigned socket_requests;      /* connects and writes that libuv is at */
 
     /* tasks and their pooled coroutines */
     ahost__link task_slabs;
@@ -112,7 +127,9 @@ struct ahost {
     ahost__link log_rules; /* levels by names */
     uint32_t log_version;  /* grows when levels change */
     ahost__link captures;  /* of records; open ones, oldest first */
+    uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
+    ahost__defaults defaults;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
     long refusals;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 void ahost__log_write(ahost *h, const ahost__log_record *record) {
+    ahost__log_count(h, record->level);
     if (ahost__capture_text(h, record) && h->log != NULL)
         h->log(h->log_data, record->level, record->logger, record->text);
 }

@@ -48,6 +48,7 @@ static int write_record(lua_State *L) {
     record.logger = ((logger *)lua_touserdata(L, 2))->name;
     ahost__push_log_text(L, 3);
     record.text = lua_tostring(L, -3);
+    ahost__log_count(h, record.level);
     if ((ahost__list_empty(&h->captures) ||
          ahost__capture_values(L, &record)) &&
         h->log != NULL)

@@ -149,6 +149,7 @@ void ahost__ready_soon(ahost *h) {
 
 void ahost__ready_run(ahost *h) {
     h->activity++;
+    ahost__lag_event(h);
     ahost__ready_drain(h);
 }
 

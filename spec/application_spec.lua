@@ -268,6 +268,21 @@ describe("the wiring of a configuration", function()
     assert.same({ ["app.run"] = "hello", ["app.exit"] = "none" }, found)
   end)
 
+  it("takes listeners from the directory of the application, and functions", function()
+    local directory <const> = testing.directory()
+    directory:write("ears.lua", "return { hear = function(_, l) l[1] = 'ears' end }")
+    local app <const> = testing.host {
+      config = { listen = { ["door.open"] = {
+        "./ears.lua:hear",
+        function(_, list) list[2] = "function" end,
+      } } },
+      directory = directory.path,
+    }
+    local heard <const> = {}
+    app.bus:publish("door.open", heard)
+    assert.same({ "ears", "function" }, heard)
+  end)
+
   it("complains about listeners that are not there or no functions", function()
     provide("spec.table", { x = 1 })
     local message <const> = problems_of {

@@ -76,6 +76,9 @@ listen:
   app.tick: web:tick
 logging:
   level: loud
+commands:
+  go: web:echo
+  stop: web:stop
 ]])
     is(at:run "check ahost.yaml bad.yaml", 2, "", [[
 bad.yaml:12:3: logging.level: must be debug, info, notice, warning, error or critical, ]]
@@ -88,13 +91,31 @@ bad.yaml:4:16: sessions.idle: must be a duration (seconds, or as 10ms 5s 2m 1h30
 bad.yaml:8:10: servers.echo.limit: must be an integer at least 1, not 0
 bad.yaml:10:3: listen.app.tick: module 'web' has no 'tick' (known are: doc, echo, init, ]]
     .. [[options, start)
+bad.yaml:15:3: commands.stop: module 'web' has no 'stop' (known are: doc, echo, init, ]]
+    .. [[options, start)
 ]])
+    at:write("none.yaml", "component: {}\n")
+    is(at:run "check none.yaml", 2, "", "none.yaml:1:1: the root component: "
+      .. "it has no type, which names a module or a file\n")
     at:write("keys.yaml", "componet: {}\nstop_timeout: soon\n")
     local result <const> = at:run "check keys.yaml"
     assert.equal(2, result.status)
     assert.matches("^keys.yaml: there is nothing to run; .*\n"
       .. ".*keys.yaml:2:1: stop_timeout: must be a duration", result.err)
     assert.matches('\nkeys.yaml:1:1: componet: unknown .*"component"', "\n" .. result.err)
+  end)
+
+  it("takes null for what is not there", function()
+    local at <close> = command_line.new(FILES)
+    local function nulls(names)
+      return (names:gsub("%a+ ?", function(name) return name .. ":\n" end))
+    end
+    at:write("free.yaml", "component: {type: ./free.lua}\n"
+      .. nulls "components schedules servers listen defaults commands logging")
+    is(at:run "check free.yaml", 0, "free.yaml: fine\n")
+    at:write("none.yaml", nulls "component components schedules servers listen")
+    is(at:run "check none.yaml", 2, "", "none.yaml: there is nothing to run; give "
+      .. "component, components, schedules, servers or listen\n")
   end)
 
   it("ends with 1 when it is interrupted", function()

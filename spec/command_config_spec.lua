@@ -146,6 +146,19 @@ tick_period = 2   # c.lua
         at:read "b.yaml")
     end)
 
+    it("changes items of lists", function()
+      is(at:run "config a.yaml -s component.hosts.2=c -s component.port=1", 0,
+        "a.yaml: component.hosts.2: b -> c\na.yaml: component.port: 80 -> 1\n")
+      is(at:run "config a.yaml -s component.hosts.3=d", 0,
+        "a.yaml: component.hosts.3: d (new)\n")
+      is(at:run "config a.yaml -g component.hosts", 0, "- a\n- c\n- d\n")
+      is(at:run "config a.yaml -s component.hosts.1=[]", 2, "", "--set component.hosts: "
+        .. "hosts[1]: must be a string, not a list of 0\n"
+        .. "nothing was changed\n")
+      is(at:run "config a.yaml -s component.hosts.9=x", 2, "", "a.yaml: "
+        .. "component.hosts is a list of 3 items, without an item 9\n")
+    end)
+
     it("takes YAML, tags and secrets", function()
       is(at:run "config a.yaml -s 'component.hosts=[x, y]'", 0,
         "a.yaml: component.hosts: [a, b] -> [x, y]\n")

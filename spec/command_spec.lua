@@ -76,11 +76,11 @@ defaults: {web: {port: 80}}
   it("says what commands there are", function()
     is(at:run "gret", 2, "", [[
 ahost: no such command 'gret', and no such script (did you mean "greet"?)
-the commands are run, check, config, test, new, components; of ahost.yaml: check, ]]
+the commands are run, check, config, test, new, components, ctl; of ahost.yaml: check, ]]
       .. "db.migrate, fail, greet, large, missing, number, sleep, text, wait, wrong\n")
     is(at:shell "cd conf && $ahost zzzzzzz", 2, "", [[
 ahost: no such command 'zzzzzzz', and no such script
-the commands are run, check, config, test, new, components
+the commands are run, check, config, test, new, components, ctl
 ]])
   end)
 
@@ -89,10 +89,10 @@ the commands are run, check, config, test, new, components
       "ahost.yaml:8:3: commands.wrong: module 'app' has no 'nothing' (known are: "
       .. "fail, greet, large, sleep, text, wait)\n")
     is(at:run "number", 2, "",
-      "ahost.yaml:10:3: commands.number: must be module:function, not a number\n")
+      "ahost.yaml:10:3: commands.number: must be module:function, not an integer\n")
     local result <const> = at:run "missing"
     assert.equal(2, result.status)
-    assert.matches("^ahost.yaml:9:3: commands.missing: module 'nowhere' not found:",
+    assert.matches("^ahost.yaml:9:3: commands.missing: module 'nowhere' not found",
       result.err)
     is(at:run "-c nowhere.yaml greet", 2, "",
       "nowhere.yaml cannot be read: No such file or directory\n")
@@ -128,12 +128,15 @@ SCRIPT is a Lua file; its body is the main task. commands:
   test        run busted specs inside a host
   new         write a small application to begin with
   components  list the components that come with ahost
+  ctl         look into a running application, or steer it
   NAME        one of `commands` in the configuration
 
 options:
   -c FILE        a configuration file; repeatable
   -v             say more, and log debug records too
   -h, --help     show this and exit
+  -d             run in the background (run)
+  -k             end what runs in the background (run)
       --version  show the version and exit
 
 'ahost COMMAND --help' tells more of a command
@@ -143,7 +146,7 @@ options:
   end)
 
   it("tells the usage of each command", function()
-    for _, name in ipairs { "run", "check", "config", "test", "new", "components" } do
+    for name in ("run check config test new components ctl"):gmatch "%l+" do
       local result <const> = at:run(name .. " --help")
       assert.equal(0, result.status)
       assert.equal("", result.err)

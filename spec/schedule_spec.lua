@@ -49,7 +49,6 @@ end
 
 describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
-    local _ <close> = testing.clock()
     local events <const> = sync.queue(10)
     with_schedule({
       every = "1h",
@@ -200,13 +199,13 @@ describe("the component schedule", function()
 
   it("is refused when there is no such function", function()
     assert_refused({ every = 1, func = "no.such.module:x" },
-      "func: module 'no.such.module' not found")
-    assert_refused({ every = 1, func = "string:formt" }, "func: "
+      "module 'no.such.module' not found")
+    assert_refused({ every = 1, func = "string:formt" }, ""
       .. "module 'string' has no 'formt' (did you mean \"format\"?)")
     assert_refused({ every = 1, func = "math:pi" },
-      "func: 'math:pi' is a number, not a function")
+      "'math:pi' is a number, not a function")
     assert_refused({ every = 1, func = 5 },
-      "func: it is a number, not a function")
+      "it is a number, not a function")
   end)
 
   it("leaves out late runs if it is to", function()

@@ -33,7 +33,7 @@ local Server <const> = {
 function Server:init()
   local fn, err = reference.callable(self.config.handler,
     { directory = self:directory_of "handler" })
-  self.handler = fn or error(errors.new("CONFIG", "handler: " .. err.message))
+  self.handler = fn or error(errors.new("CONFIG", err.message, { option = "handler" }))
 end
 
 function Server:start(ctx)

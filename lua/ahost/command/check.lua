@@ -1,9 +1,11 @@
 -- ahost check: does all that `ahost run` does before anything is started, and tells what
 -- is wrong, or what there is to configure.
 
+local commands <const> = require "ahost.command.application"
 local components <const> = require "ahost.command.components"
 local config <const> = require "ahost.config"
 local configuration <const> = require "ahost.command.configuration"
+local errors <const> = require "ahost.error"
 local options <const> = require "ahost.options"
 local schema <const> = require "ahost.application.schema"
 local settings <const> = require "ahost.component.settings"
@@ -88,6 +90,15 @@ end
 
 -- ---- the command ---------------------------------------------------------------------
 
+-- Adds what is wrong with the commands of the application, which only this looks at.
+local function with_commands(err, values)
+  local problems <const> = err and table.move(err.errors, 1, #err.errors, 1, {}) or {}
+  local wrong <const> = commands.check(values)
+  if #wrong == 0 then return err end
+  table.move(wrong, 1, #wrong, #problems + 1, problems)
+  return errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
+end
+
 function check.main(args)
   local is_given <const> = config.find() or #args > 0 or #args.files > 0 or #args.set > 0
   if args.help_all and not is_given then
@@ -98,8 +109,9 @@ function check.main(args)
   if not values then return nil, files end
   configuration.apply(values, args.verbose)
   local app, err, partial = configuration.build(values, files)
+  err = with_commands(err, values)
   if args.help_all then print_help(app or partial, values) end
-  if not app then return nil, err end
+  if err then return nil, err end
   if args.help_all then return 0 end
   for _, root in ipairs(args.verbose and roots_of(app) or {}) do
     print_node(root, values, 0)

@@ -28,10 +28,13 @@ function components.print_options(title, component, path)
   io.write(title, doc, "\n")
   if component.options == nil then
     io.write("  it does not say what its options are\n")
-  elseif next(component.options) == nil then
-    io.write("  it has no options\n")
+    return
+  end
+  local ok, text = pcall(options.help, component.options, path)
+  if not ok then
+    io.write("  its options make no sense: ", text, "\n")
   else
-    io.write(options.help(component.options, path))
+    io.write(text == "" and "  it has no options\n" or text)
   end
 end
 

@@ -3,7 +3,9 @@
 
 local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
+local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local options <const> = require "ahost.options"
 local process <const> = require "ahost.process"
@@ -88,6 +90,16 @@ local function log_level(logging)
   return nil, problems
 end
 
+local function apply_limits(limits)
+  runtime.limits {
+    memory = limits.memory,
+    connections = limits.connections,
+    line = limits.line,
+    events = limits.events,
+    items = limits.queue,
+  }
+end
+
 --- Gives the host what the top-level keys say about it. What is wrong with them is left
 --- for `build` to tell.
 ---@param values table
@@ -99,6 +111,7 @@ function configuration.apply(values, verbose)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
   runtime.watchdog(keys.watchdog)
+  apply_limits(keys.limits or {})
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 
@@ -107,7 +120,7 @@ local ROOTS <const> = { "component", "components", "schedules", "servers", "list
 -- Whether something is to be run.
 local function has_root(values)
   for _, name in ipairs(ROOTS) do
-    if values[name] ~= nil then return true end
+    if values[name] ~= nil and values[name] ~= json.null then return true end
   end
   return false
 end
@@ -115,7 +128,8 @@ end
 -- What is wrong with the values that no component sees.
 local function top_level_problems(values, files)
   local problems = {}
-  if schema.check(values) and values.logging then
+  local keys <const> = schema.check(values)
+  if keys and keys.logging then
     local _, wrong = log_level(values.logging)
     problems = wrong or problems
   end
@@ -124,6 +138,15 @@ local function top_level_problems(values, files)
       .. "components, schedules, servers or listen"):format(configuration.name(files))
   end
   return problems
+end
+
+--- Where the control socket of the application is. Its top-level keys must be fine.
+---@param values table
+---@param files string[]
+---@param args table                    as parsed
+---@return ahost.ControlPlace? where    nil: it is to have none
+function configuration.control(values, files, args)
+  return control.of(values, assert(schema.check(values)), files, args.service)
 end
 
 --- Builds the application, without starting anything. May wait.

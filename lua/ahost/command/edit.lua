@@ -4,6 +4,8 @@ local config <const> = require "ahost.config"
 local configuration <const> = require "ahost.command.configuration"
 local errors <const> = require "ahost.error"
 local masking <const> = require "ahost.command.masking"
+local path <const> = require "ahost.config.path"
+local value <const> = require "ahost.config.value"
 local yaml <const> = require "ahost.yaml"
 
 -- ---- what is to be changed -----------------------------------------------------------
@@ -84,10 +86,41 @@ local function as_given(text, changes)
   return text
 end
 
+-- A copy of a container, in which the place that the keys from one on lead to is new. A
+-- list has no place behind its next item: config.edit tells.
+local function with(v, keys, from, new)
+  if from > #keys then return new end
+  local copy <const> = {}
+  if value.is_container(v) then
+    setmetatable(copy, getmetatable(v))
+    for name, inner in next, v do copy[name] = inner end
+  end
+  local key <const> = path.key(copy, keys[from])
+  if key == nil or math.type(key) and key > #copy + 1 then return copy end
+  copy[key] = with(copy[key], keys, from + 1, new)
+  return copy
+end
+
+-- The change as an override. Overrides replace lists as a whole.
+local function override_of(change, values)
+  local keys <const> = change.keys
+  for i = 1, #keys - 1 do
+    local above <const> = table.move(keys, 1, i, 1, {})
+    local list <const> = config.lookup(values or {}, above)
+    if value.is_list(list) then
+      local new <const> = with(list, keys, i + 1, change.value)
+      return config.join(above) .. "=" .. yaml.encode(new, { flow = true })
+    end
+  end
+  return change.text
+end
+
 -- -> the state after the changes | nil, err: they are refused
 local function try(args, files, changes, before)
   local set <const> = table.move(args.set, 1, #args.set, 1, {})
-  for _, change in ipairs(changes) do set[#set + 1] = change.text end
+  for _, change in ipairs(changes) do
+    set[#set + 1] = override_of(change, before.values)
+  end
   local after <const> = look(args, files, set)
   local new <const> = new_problems(before, after)
   if #new == 0 then return after end

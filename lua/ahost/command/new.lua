@@ -54,7 +54,8 @@ local function write(path, text)
 end
 
 local function check(args)
-  local name <const>, directory <const> = args[1], args[2] or args[1]
+  local name <const> = args[1]
+  local directory <const> = (args[2] or name or ""):gsub("(.)/+$", "%1")
   if not name then return nil, errors.new("USAGE", "a NAME is needed") end
   if #args > 2 then
     return nil, errors.new("USAGE", ("'%s' is one word too many"):format(args[3]))

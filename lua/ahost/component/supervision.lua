@@ -46,6 +46,7 @@ end
 -- Starts it anew, once. -> true | false, what went wrong
 local function start_again(app, node)
   local timeout <const> = app.start_timeout
+  app.restarts[node.path] = (app.restarts[node.path] or 0) + 1
   local ok, message = pcall(tree.renew, node)
   if not ok then
     if errors.is(message, "CANCELLED") then error(message, 0) end

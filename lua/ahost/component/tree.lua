@@ -15,6 +15,9 @@ local tree <const> = {}
 -- A component that contains its own type has no end.
 local MOST_LEVELS <const> = 50
 
+-- The alias of the root.
+local ROOT <const> = "root"
+
 ---@class ahost.ComponentNode
 ---@field path string            dotted aliases; "" for the root
 ---@field alias string
@@ -250,9 +253,11 @@ function Builder:load(node, directory, at)
   return true
 end
 
--- What is the type of a node: what the configuration says, or its alias.
-local function type_of(alias, raw)
+-- What is the type of a node: what the configuration says, or its alias, which the root
+-- has not got.
+local function type_of(alias, raw, component)
   if raw.type ~= nil and raw.type ~= json.null then return raw.type end
+  if alias == ROOT and not component then return nil end
   return alias:match("^[^/]*")
 end
 
@@ -267,13 +272,16 @@ function Builder:new_node(child, parent)
     path = path,
     alias = alias,
     raw = raw,
-    type = type_of(alias, raw),
+    type = type_of(alias, raw, parent or child.component),
     parent = parent,
     level = parent and parent.level + 1 or 1,
     resource_name = alias:match("/([%w_]+)$"),
     children = {},
   }
-  if type(node.type) ~= "string" then
+  if node.type == nil then
+    self:complain(child.at, path, "it has no type, which names a module or a file")
+    return nil
+  elseif type(node.type) ~= "string" then
     self:complain(config.origin(raw, "type"), path, "type must be a string")
     return nil
   elseif node.level > MOST_LEVELS then
@@ -287,7 +295,7 @@ function Builder:new_node(child, parent)
 end
 
 -- Where the files are that no file names: beside the parent what its code says, in the
--- directory of the application what was configured (as by --set).
+-- directory of the application what was configured by no file.
 function Builder:directory_for(child, parent)
   local configured <const> = child.layers[3]
   local is_ours <const> = type(configured) == "table" and configured.type ~= nil
@@ -310,13 +318,22 @@ function Builder:build(child, parent)
 end
 
 -- Runs `init`. -> the added children | nil: it has not run, or failed
+-- What `init` has refused: an option, if it says which, or all of the configuration.
+function Builder:complain_of(node, err, at)
+  local option <const> = err.option
+  self:complain(option and config.origin(node.raw, option) or at,
+    option and join(node.path, option) or node.path, err.message)
+end
+
 function Builder:instantiate(node, at)
   if not (node.options and node.settings) then return nil end
   local added, message = instantiate(node)
   if added then return added end
-  local refused <const> = errors.is(message, "CONFIG")
-  self:complain(refused and at, node.path,
-    refused and message.message or "init failed: " .. message)
+  if errors.is(message, "CONFIG") then
+    self:complain_of(node, message, at)
+  else
+    self:complain(nil, node.path, "init failed: " .. message)
+  end
   return nil
 end
 
@@ -356,7 +373,7 @@ function tree.build(values, opts)
     defaults = opts.defaults or {},
   }, Builder)
   local root <const> = builder:build {
-    alias = opts.alias or "root",
+    alias = opts.alias or ROOT,
     layers = { values },
     at = opts.at,
     component = opts.component,

@@ -16,7 +16,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "ahost.h"
+#include "ahost_lua.h"
+#include "daemon_module.h"
+#include "detach.h"
 
 enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
@@ -117,10 +119,14 @@ static int is_script(const char *word) {
 
 /* `script` is NULL for commands, which are written in Lua. */
 static int load(ahost *host, const char *script) {
-    if (script == NULL)
-        return ahost_load_string(host, "return require 'ahost.command'(...)",
-                                 "=ahost");
-    return ahost_load_file(host, script);
+    int err;
+    if (script != NULL)
+        return ahost_load_file(host, script);
+    err = ahost_preload(host, "ahost.command.daemon.core", daemon_open_module);
+    if (err != AHOST_OK)
+        return err;
+    return ahost_load_string(host, "return require 'ahost.command'(...)",
+                             "=ahost");
 }
 
 /* Runs a script with the arguments behind its name, or a command with all. */
@@ -159,6 +165,17 @@ static int run(const char *script, int argc, char **argv, int log_level) {
     return status;
 }
 
+/* A command that is to be a daemon begins again in that. */
+static int run_command(int argc, char **argv, int log_level) {
+    int status = run(NULL, argc, argv, log_level);
+    if (!daemon_is_wanted() || !detach(&status))
+        return status;
+    strikes = 0;
+    status = run(NULL, argc, argv, log_level);
+    detach_end(status);
+    return status;
+}
+
 /* A standard descriptor that is closed would be taken by the first socket. */
 static void open_standard_descriptors(void) {
     for (int fd = 0; fd <= 2; fd++)
@@ -185,16 +202,18 @@ int main(int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0}};
-    int option, help = 0, configured = 0, log_level = AHOST_LOG_NOTICE;
+    int option, help = 0, log_level = AHOST_LOG_NOTICE, for_commands = 0;
     const char *word;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
-    while ((option = getopt_long(argc, argv, "+c:hv", long_options, NULL)) !=
+    while ((option = getopt_long(argc, argv, "+c:dhkv", long_options, NULL)) !=
            -1)
         switch (option) {
         case 'c':
-            configured = 1;
+        case 'd':
+        case 'k':
+            for_commands = option;
             break;
         case 'h':
             help = 1;
@@ -211,10 +230,10 @@ int main(int argc, char **argv) {
         }
     word = optind < argc ? argv[optind] : NULL;
     if (help || word == NULL || is_command(word) || !is_script(word))
-        return run(NULL, argc - 1, argv + 1, log_level);
-    if (configured) {
-        fprintf(stderr, "ahost: -c is for commands, and %s is a script\n",
-                word);
+        return run_command(argc - 1, argv + 1, log_level);
+    if (for_commands) {
+        fprintf(stderr, "ahost: -%c is for commands, and %s is a script\n",
+                for_commands, word);
         return EXIT_USAGE;
     }
     return run(word, argc - optind - 1, argv + optind + 1, log_level);
