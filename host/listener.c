@@ -9,12 +9,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lease.h"
 #include "net.h"
 
 static const double retry_after = 0.1; /* seconds */
 enum { DEFAULT_BACKLOG = 1024 };
 
 /* ---- opening ------------------------------------------------------------ */
+
+/* A hash of the path of the component that the current context belongs to. */
+static uint64_t owner_of(lua_State *L) {
+    ahost__context *ctx = ahost__context_current(L);
+    uint64_t hash = 0xcbf29ce484222325;
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    if (ctx == NULL)
+        return 0;
+    ahost__context_push_field(L, ctx, AHOST__SIDE_PATH);
+    for (const char *p = luaL_optstring(L, -1, ""); *p != '\0'; p++)
+        hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+    lua_pop(L, 1);
+    return hash;
+}
 
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options) {
@@ -26,6 +42,7 @@ void ahost__listen_options_read(lua_State *L, int arg,
     options->mode = (int)ahost__opt_number(L, arg, "mode", -1);
     if (options->backlog < 1)
         luaL_error(L, "option 'backlog' must be at least 1");
+    options->owner = owner_of(L);
 }
 
 /* A socket file that nobody listens on any more is in the way: removes it. */
@@ -75,9 +92,8 @@ static int bind_to(int fd, const struct sockaddr *sa,
     return 0;
 }
 
-/* A bound and listening socket, or a negative code. */
-static int listen_on(const ahost__address *address,
-                     const ahost__listen_options *options) {
+int ahost__listening_socket(const ahost__address *address,
+                            const ahost__listen_options *options) {
     struct sockaddr_storage storage;
     const struct sockaddr *sa = (const struct sockaddr *)&storage;
     int err = ahost__address_numeric(address, &storage), fd;
@@ -108,11 +124,15 @@ static void on_retry(ahost__timer *timer) {
 int ahost__listener_open(ahost *h, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options) {
-    int fd = listen_on(address, options), err;
+    int fd = h->lender != NULL
+                 ? ahost__lease_take(h, listener, address, options)
+                 : ahost__listening_socket(address, options);
+    int err;
     if (fd < 0)
         return fd;
     err = uv_poll_init(h->loop, &listener->poll, fd);
     if (err != 0) {
+        ahost__lease_drop(listener);
         close(fd);
         return err;
     }
@@ -120,7 +140,7 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
     listener->fd = fd;
     listener->retry.fire = on_retry;
     listener->is_unix = (uint8_t)address->is_unix;
-    if (is_file(address))
+    if (is_file(address) && h->lender == NULL)
         strcpy(listener->path, address->path);
     return 0;
 }
@@ -133,12 +153,15 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     ahost *h = listener->host;
     (void)status; /* accept() will tell */
     (void)events;
-    listener->ready(listener);
+    if (h->retired)
+        ahost__listener_stop(listener);
+    else
+        listener->ready(listener);
     ahost__ready_run(h);
 }
 
 void ahost__listener_start(ahost__listener *listener) {
-    if (listener->watching || listener->fd < 0)
+    if (listener->watching || listener->fd < 0 || listener->host->retired)
         return;
     listener->watching =
         uv_poll_start(&listener->poll, UV_READABLE, on_readable) == 0;
@@ -183,7 +206,7 @@ static int accept_socket(const ahost__listener *listener) {
 /* Until the backlog is empty, a descriptor that comes free is no reason to say
  * again what is short. */
 ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
-    int fd = accept_socket(listener);
+    int fd = listener->host->retired ? UV_EAGAIN : accept_socket(listener);
     ahost__stream *s = NULL;
     *err = fd < 0 ? fd : 0;
     if (fd >= 0)
@@ -193,7 +216,8 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     if (s != NULL && !listener->is_unix)
         uv_tcp_nodelay(&s->uv.tcp, 1);
     if (s != NULL) {
-        s->drains = 1;
+        s->drains = s->accepted = 1;
+        listener->host->accepted++;
         return s;
     }
     if (*err == UV_EAGAIN)
@@ -202,6 +226,20 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
         ahost__listener_exhausted(listener, *err);
     *err = UV_EAGAIN;
     return NULL;
+}
+
+/* ---- retirement --------------------------------------------------------- */
+
+/* Listeners notice at the next connection, which stays in the backlog. */
+void ahost__listeners_retire(ahost *h) {
+    h->retired = 1;
+}
+
+void ahost__check_retired(ahost *h) {
+    if (!h->retired || h->accepted > 0 || h->connections > 0)
+        return;
+    ahost__settle_all(&h->retirees, 0);
+    ahost__ready_soon(h);
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -219,6 +257,7 @@ void ahost__listener_close(ahost__listener *listener) {
     uv_close((uv_handle_t *)&listener->poll, on_closed);
     if (listener->path[0] != '\0')
         unlink(listener->path);
+    ahost__lease_drop(listener);
     close(listener->fd);
     listener->fd = -1;
 }
