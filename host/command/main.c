@@ -15,7 +15,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "ahost.h"
+#include "ahost_lua.h"
+#include "supervisor.h"
 
 enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
@@ -32,6 +33,7 @@ static void emergency_exit(void) {
     static const char text[] = "ahost: emergency exit\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)ignored;
+    ahost__supervisor_kill();
     _exit(EXIT_EMERGENCY);
 }
 
@@ -87,10 +89,14 @@ static int is_script(const char *word) {
 
 /* `script` is NULL for commands, which are written in Lua. */
 static int load(ahost *host, const char *script) {
-    if (script == NULL)
-        return ahost_load_string(host, "return require 'ahost.command'(...)",
-                                 "=ahost");
-    return ahost_load_file(host, script);
+    int err;
+    if (script != NULL)
+        return ahost_load_file(host, script);
+    err = ahost_preload(host, "ahost.supervisor.core", ahost__open_supervisor);
+    if (err != AHOST_OK)
+        return err;
+    return ahost_load_string(host, "return require 'ahost.command'(...)",
+                             "=ahost");
 }
 
 /* Runs a script with the arguments behind its name, or a command with all. */
@@ -110,8 +116,13 @@ static int run(const char *script, int argc, char **argv, int log_level) {
     }
     running = host;
     handle(SIGPIPE, SIG_IGN);
-    handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
+    if (getenv("AHOST_WORKER") == NULL) {
+        handle(SIGINT, on_stop_signal);
+    } else { /* meant for the supervisor, who says what to do */
+        handle(SIGINT, SIG_IGN);
+        handle(SIGUSR2, SIG_IGN);
+    }
     if (load(host, script) == AHOST_OK)
         status = ahost_run(host);
     else
