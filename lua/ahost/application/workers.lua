@@ -88,8 +88,9 @@ function workers.check_root(values, root)
     return true
   end
   local at <const> = config.origin(values, "workers")
-  return nil, errors.new("CONFIG", (at and at .. ": " or "") .. "workers: the root "
-    .. "component has a `run`, whose end ends the application; run it without workers")
+  local problem <const> = (at and at .. ": " or "") .. "workers: the root component has "
+    .. "a `run`, whose end ends the application; run it without workers"
+  return nil, errors.new("CONFIG", problem, { errors = { problem } })
 end
 
 return workers
