@@ -76,11 +76,11 @@ defaults: {web: {port: 80}}
   it("says what commands there are", function()
     is(at:run "gret", 2, "", [[
 ahost: no such command 'gret', and no such script (did you mean "greet"?)
-the commands are run, check, config, test, new, components; of ahost.yaml: check, ]]
+the commands are run, check, config, test, new, components, ctl; of ahost.yaml: check, ]]
       .. "db.migrate, fail, greet, large, missing, number, sleep, text, wait, wrong\n")
     is(at:shell "cd conf && $ahost zzzzzzz", 2, "", [[
 ahost: no such command 'zzzzzzz', and no such script
-the commands are run, check, config, test, new, components
+the commands are run, check, config, test, new, components, ctl
 ]])
   end)
 
@@ -128,6 +128,7 @@ SCRIPT is a Lua file; its body is the main task. commands:
   test        run busted specs inside a host
   new         write a small application to begin with
   components  list the components that come with ahost
+  ctl         look into a running application, or steer it
   NAME        one of `commands` in the configuration
 
 options:
@@ -143,7 +144,7 @@ options:
   end)
 
   it("tells the usage of each command", function()
-    for _, name in ipairs { "run", "check", "config", "test", "new", "components" } do
+    for name in ("run check config test new components ctl"):gmatch "%l+" do
       local result <const> = at:run(name .. " --help")
       assert.equal(0, result.status)
       assert.equal("", result.err)

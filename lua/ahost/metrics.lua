@@ -13,6 +13,10 @@ local host <const> = require "ahost.metrics.host"
 
 local metrics <const> = {}
 
+--- What metrics can be rendered as.
+---@type string[]
+metrics.formats = { "openmetrics", "prometheus", "json", "influx" }
+
 --- The types of what is rendered, as HTTP names them.
 ---@type table<string, string>
 metrics.content_types = {

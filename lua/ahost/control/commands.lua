@@ -5,6 +5,7 @@ local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
+local metrics <const> = require "ahost.metrics"
 local process <const> = require "ahost.process"
 local spelling <const> = require "ahost.spelling"
 local status <const> = require "ahost.control.status"
@@ -80,7 +81,11 @@ function commands.metrics.run(control, request)
   if not registry then
     return nil, errors.new("NOTFOUND", "this application has no metrics")
   end
-  return registry:render(request.format or "openmetrics")
+  local format <const> = request.format or "openmetrics"
+  if not one_of(format, metrics.formats) then
+    return unknown("no format", format, metrics.formats)
+  end
+  return registry:render(format)
 end
 
 -- ---- changing ------------------------------------------------------------------------

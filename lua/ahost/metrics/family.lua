@@ -23,24 +23,49 @@ Family.__index = Family
 ---@field tags table<string, string>
 local Metric <const> = {}
 
---- The series with further tags, which is there until nobody has touched it for
---- `expiration`: calling this or a method that changes it touches it. May be kept, also
---- beyond that. Raises for what cannot be a tag.
+-- What was found by one tag is found again without making a set of tags: `shortcuts` has
+-- it by the name and the value of that tag. A series has one shortcut at most, which ends
+-- with it; a value that had to be cut or cleaned has none.
+local function add_shortcut(self, series, name, value)
+  local is_same <const> = series.tags[name] == value or math.type(value) == "integer"
+  if series.shortcut or series.detached or not is_same then return end
+  self.shortcuts = self.shortcuts or {}
+  local by_value <const> = self.shortcuts[name] or {}
+  self.shortcuts[name] = by_value
+  by_value[value] = series
+  series.shortcut, series.shortcut_value = by_value, value
+end
+
+local function remove_shortcut(series)
+  if not series.shortcut then return end
+  series.shortcut[series.shortcut_value] = nil
+  series.shortcut, series.shortcut_value = nil, nil
+end
+
+local function find_with(self, more)
+  local set <const> = tags.merge(self.tags, more, 3)
+  local key <const> = tags.key(set)
+  self.is_parent = true
+  return self.family.series[key] or self.family:add_dynamic(set, key)
+end
+
+--- The series with further tags. It is there until no method that changes it has been
+--- called for `expiration`, and may be kept and used beyond that. Raises for what cannot
+--- be a tag.
 ---@generic T: ahost.Metric
 ---@param self T
 ---@param more table<string, string|number|boolean>
 ---@return T
 function Metric:with(more)
-  local family <const> = self.family
-  local set <const> = tags.merge(self.tags, more, 2)
-  local key <const> = tags.key(set)
-  self.is_parent = true
-  local series <const> = family.series[key]
-  if series then
-    if series.touched then series.touched = time.now() end
-    return series
-  end
-  return family:add_dynamic(set, key)
+  local shortcuts <const> = self.shortcuts
+  local name <const>, value <const> = next(more)
+  local is_single <const> = name ~= nil and next(more, name) == nil
+  local by_value <const> = is_single and shortcuts and shortcuts[name]
+  local found <const> = by_value and by_value[value]
+  if found then return found end
+  local series <const> = find_with(self, more)
+  if is_single then add_shortcut(self, series, name, value) end
+  return series
 end
 
 -- A method that keeps its series in the family: one that has expired comes back, with
@@ -95,6 +120,7 @@ function Family:expire(now)
   for key, series in next, self.series do
     if series.touched and now - series.touched >= self.expiration then
       series.detached = true
+      remove_shortcut(series)
       self.series[key] = nil
       self.size = self.size - 1
     end

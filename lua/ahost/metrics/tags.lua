@@ -46,7 +46,8 @@ end
 function tags.value(value)
   local kind <const> = type(value)
   if kind == "string" then return clean(value) end
-  if kind == "number" or kind == "boolean" then return tostring(value) end
+  if kind == "number" then return tostring(math.tointeger(value) or value) end
+  if kind == "boolean" then return tostring(value) end
 end
 
 local function add(set, name, value, level)
