@@ -366,6 +366,37 @@ describe("workers", function()
 end)
 
 describe("the supervisor of workers", function()
+  it("answers ahost ctl, by itself or by its workers", function()
+    local at <close> = new(TWO .. "control: {path: ./socket, name: shop}\n")
+    local running <close> = start(at, 2)
+    local function ctl(words) return at:run("ctl app.yaml " .. words) end
+    until_true(function() return ctl "ping".out:find "^shop: running" end)
+    assert.matches("^shop: running, process " .. running.supervisor, ctl "ping".out)
+    local result = ctl "status components"
+    assert.equal(0, result.status)
+    for index, pid in ipairs(running.pids) do
+      assert.matches(("worker %d, process %d:\nCOMPONENT"):format(index, pid), result.out)
+    end
+    command_line.is(ctl "--worker 2 log debug", 0, "all loggers: debug\n")
+    command_line.is(ctl "log", 0, ("worker 1, process %d:\nall loggers: notice\n"
+      .. "worker 2, process %d:\nall loggers: debug\n"):format(running.pids[1],
+      running.pids[2]))
+    command_line.is(ctl "--worker 3 log", 1, "", "ahost ctl: no worker 3 runs\n")
+    result = ctl "nonsense"
+    assert.equal(1, result.status)
+    assert.matches("worker 1, process %d+:\nno command 'nonsense'", result.out)
+    command_line.is(ctl "restart", 0)
+    until_true(function()
+      return not alive(running.pids[1]) and not alive(running.pids[2])
+    end)
+    assert.not_matches("the supervisor has gone", ctl "status".out)
+    call(running.address)
+    command_line.is(ctl "stop 3 --wait", 0)
+    result = running:finish()
+    assert.equal(3, result.status)
+    assert.not_matches("supervisor has gone", result.out)
+  end)
+
   local STUBBORN <const> = [[
     local task <const> = require "ahost.task"
     return { start = function(_, ctx)

@@ -18,8 +18,8 @@ or what the application chose.]],
 }
 
 -- Runs the workers that the configuration asks for, which read it for themselves.
-local function supervise(args, settings)
-  return require("ahost.command.supervisor").run(settings, function()
+local function supervise(args, settings, control)
+  return require("ahost.command.supervisor").run(settings, control, function()
     local values, err = configuration.load(args)
     if not values then return nil, err end
     return schema.check(values)
@@ -34,12 +34,13 @@ function run.main(args)
   configuration.apply(values, args.verbose)
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
-  if this then return this:run(app) end
-  if app.keys.workers then return supervise(args, app.keys) end
+  local control <const> = configuration.control(values, files, args)
+  if this then return this:run(app, control) end
+  if app.keys.workers then return supervise(args, app.keys, control) end
   return app:run {
     stops = true,
     process_signals = true,
-    control = configuration.control(values, files, args),
+    control = control,
   }
 end
 

@@ -4,7 +4,9 @@
 
 local channel <const> = require "ahost.command.channel"
 local context <const> = require "ahost.context"
+local control <const> = require "ahost.command.supervisor_control"
 local core <const> = require "ahost.supervisor.core"
+local errors <const> = require "ahost.error"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
@@ -29,7 +31,9 @@ local MARGIN <const> = 1
 ---@field channel table
 ---@field started ahost.Future      true when it is ready, false when it has ended before
 ---@field ended ahost.Event
+---@field ready? boolean
 ---@field result? {status: integer, signal: integer?}
+---@field requests table<string, ahost.Future>    not answered yet, by their numbers
 
 local SIGNAL_NAMES <const> = { [6] = "ABRT", [9] = "KILL", [11] = "SEGV", [15] = "TERM" }
 
@@ -46,9 +50,17 @@ end
 
 -- ---- one process ---------------------------------------------------------------------
 
+-- Whether all workers have started once.
+function Supervisor:check_running()
+  for _, slot in ipairs(self.slots) do
+    if not (slot.worker and slot.worker.ready) then return end
+  end
+  self.running:set()
+end
+
 -- Passes a message on to all workers.
 function Supervisor:broadcast(text)
-  for _, worker in ipairs(self:living()) do worker.channel:send("broadcast " .. text) end
+  for _, worker in ipairs(self:living()) do worker.channel:send("broadcast", text) end
 end
 
 -- Takes what a worker says.
@@ -56,11 +68,36 @@ function Supervisor:listen(worker)
   worker.channel:each(function(word, rest)
     if word == "ready" then
       logger:info("%s is ready", describe(worker))
+      worker.ready = true
       worker.started:resolve(true)
+      self:check_running()
     elseif word == "broadcast" then
       self:broadcast(rest)
+    elseif word == "reply" then
+      local number <const>, text <const> = rest:match "^(%d+) (.*)$"
+      local future <const> = worker.requests[number]
+      if future then future:resolve(text) end
     end
   end)
+end
+
+--- Asks a worker as its control socket would be asked. Waits.
+---@param worker ahost.SupervisedWorker
+---@param request string    JSON
+---@param timeout number    seconds
+---@return string? reply    JSON
+---@return ahost.Error? err
+function Supervisor:ask(worker, request, timeout)
+  local future <const> = sync.future()
+  self.asked = self.asked + 1
+  local number <const> = tostring(self.asked)
+  worker.requests[number] = future
+  if not worker.channel:send("request", number, request) then
+    future:reject(errors.new("CLOSED", describe(worker) .. " takes no requests"))
+  end
+  local reply, err = future:wait(timeout)
+  worker.requests[number] = nil
+  return reply, err
 end
 
 -- Waits for the end of a worker.
@@ -69,6 +106,9 @@ function Supervisor:attend(worker)
   self.workers[worker] = nil
   worker.channel:close()
   worker.started:resolve(false)
+  for _, future in next, worker.requests do
+    future:reject(errors.new("CLOSED", describe(worker) .. " has ended"))
+  end
   worker.ended:set()
 end
 
@@ -80,6 +120,7 @@ function Supervisor:start(index)
     index = index,
     process = child,
     started = sync.future(),
+    requests = {},
     ended = sync.event(),
   }
   worker.channel = channel.new(stream, self.ctx, function()
@@ -173,7 +214,12 @@ end
 function Supervisor:retire(worker)
   local seconds <const> = 2 * self.stop_timeout + MARGIN
   worker.channel:send "retire"
-  if not worker.ended:wait(seconds) then self:kill(worker, seconds) end
+  if not worker.ended:wait(seconds) then return self:kill(worker, seconds) end
+  local result <const> = worker.result
+  if result.signal or result.status ~= 0 then
+    logger:warning("%s, which has been replaced, %s", describe(worker),
+      describe_end(result))
+  end
 end
 
 -- Starts a second process, and retires the first when that is ready. -> whether it is
@@ -237,8 +283,12 @@ function Supervisor:restart()
   end
   logger:notice "restarting the workers"
   self.restarting = true
-  local done <const> = self:replace_all()
-  self.restarting = false
+  local done = false
+  -- What is started is the supervisor's, not that of who has asked.
+  self.ctx:spawn("restart", function()
+    done = self:replace_all()
+    self.restarting = false
+  end):join()
   if done then logger:notice "the workers have been restarted" end
   return done
 end
@@ -291,6 +341,14 @@ end
 
 -- ---- the whole -----------------------------------------------------------------------
 
+function Supervisor:open_control()
+  if not self.control then return end
+  local ok, err = control.open(self, self.control)
+  if ok then return end
+  logger:error("%s", tostring(err))
+  self:stop(1)
+end
+
 function Supervisor:work()
   self.core = core.new()
   self.ctx:spawn("requests to stop", self.take_stops, self)
@@ -302,19 +360,24 @@ function Supervisor:work()
     self.slots[index] = slot
     self.ctx:spawn("keeper of worker " .. index, self.keep, self, slot)
   end
+  self:open_control()
   self.stopping:wait()
   task.shield(self.finish, self)
 end
 
 --- Runs workers until they are to stop. Waits.
 ---@param settings {workers: ahost.WorkerSettings, stop_timeout: number}
+---@param place? ahost.ControlPlace             where its control socket is to be
 ---@param reload fun(): table?, ahost.Error?    reads those settings again
 ---@return integer status
-function supervisor.run(settings, reload)
+function supervisor.run(settings, place, reload)
   local self <const> = setmetatable({
     settings = settings.workers,
     stop_timeout = settings.stop_timeout,
+    control = place,
     reload = reload,
+    asked = 0,
+    running = sync.event(),
     status = 0,
     slots = {},
     workers = {},

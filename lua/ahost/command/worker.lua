@@ -51,10 +51,10 @@ function Worker:broadcast(message, ...)
   values.n = nil
   local ok, text = pcall(json.encode, json.array(values))
   if not ok then error(("broadcast '%s': %s"):format(message, text), 4) end
-  if #text >= channel.LIMIT - 100 then
+  if #text > channel.LONGEST_BROADCAST then
     error(("broadcast '%s': %d bytes are too many"):format(message, #text), 4)
   end
-  if self.channel then self.channel:send("broadcast " .. text) end
+  if self.channel then self.channel:send("broadcast", text) end
 end
 
 -- Publishes what a worker has broadcast.
@@ -65,6 +65,14 @@ local function deliver(app, text)
     if values[i] == json.null then values[i] = nil end
   end
   app.bus:publish(table.unpack(values, 1, count))
+end
+
+-- Answers what the control socket of the supervisor was asked.
+function Worker:answer(app, text)
+  local number <const>, request <const> = text:match "^(%d+) (.*)$"
+  app.outer:spawn("control", function()
+    self.channel:send("reply", number, app.control:answer(request))
+  end)
 end
 
 -- ---- the life of a worker ------------------------------------------------------------
@@ -81,6 +89,8 @@ function Worker:listen(app)
   self.channel:each(function(word, rest)
     if word == "broadcast" then
       deliver(app, rest)
+    elseif word == "request" then
+      self:answer(app, rest)
     elseif word == "retire" then
       app.outer:spawn("retire", retire, app)
     end
@@ -93,7 +103,7 @@ end
 -- The application has a bus, nothing has started yet.
 function Worker:open(app)
   self.channel = channel.new(self.stream, app.outer, function()
-    logger:warning("broadcasts are lost: the supervisor takes none")
+    logger:warning("broadcasts are lost: the supervisor does not take them")
   end)
   app.bus:subscribe("app.run", function() self.channel:send "ready" end)
   app.outer:spawn("supervisor", self.listen, self, app)
@@ -101,14 +111,18 @@ end
 
 --- Runs the application. Waits.
 ---@param app ahost.Application
+---@param control? ahost.ControlPlace    of the supervisor
 ---@return integer status
-function Worker:run(app)
+function Worker:run(app, control)
   logger:debug("worker %d of %d", host.worker, host.workers)
   return app:run {
     stops = true,
     process_signals = true,
     broadcast = function(...) self:broadcast(...) end,
-    opened = function() self:open(app) end,
+    opened = function()
+      if control then app.control.name, app.control.file = control.name, control.file end
+      self:open(app)
+    end,
   }
 end
 
