@@ -95,8 +95,7 @@ int ahost__net_listen(lua_State *L) {
     err = ahost__listener_open(h, &l->listener, &address, &options);
     if (err != 0) {
         ahost__free(h, l, sizeof(*l));
-        ahost__push_address(L, &address);
-        return ahost__fail(L, err, "listen on %s", lua_tostring(L, -1));
+        return ahost__listener_fail(L, err, &address);
     }
     ahost__list_init(&l->acceptors);
     l->listener.ready = on_ready;

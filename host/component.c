@@ -144,6 +144,7 @@ static const luaL_Reg functions[] = {{"application", new_application},
                                      {"waiting", ahost__component_waiting},
                                      {"stops", ahost__component_stops},
                                      {"stop_timeout", stop_timeout},
+                                     {"watchdog", ahost__component_watchdog},
                                      {"bundled", ahost__bundled_components},
                                      {NULL, NULL}};
 

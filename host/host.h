@@ -17,6 +17,7 @@
 #include "task.h"
 #include "timers.h"
 #include "virtual_clock.h"
+#include "watchdog.h"
 
 /* One buffer for what the kernel delivers, shared by all streams: whoever needs
  * the bytes beyond the callback copies them. */
@@ -24,6 +25,7 @@ enum { AHOST__READ_BUFFER = 65536 };
 
 enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
+typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
@@ -51,6 +53,7 @@ struct ahost {
     int awaiting;      /* the coroutine that just yielded did so to wait */
     int unwaitable;    /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed;   /* false in libuv callbacks (rule 4) */
+    ahost__runs runs;  /* what the watchdog looks at */
     uv_idle_t more;    /* active while ready tasks wait for the next turn */
 
     /* streams with gathered output, sent at the end of the turn */
@@ -78,8 +81,9 @@ struct ahost {
     uint64_t clock_due; /* milliseconds that the clock is armed for */
     uint32_t timer_starts;
     ahost__virtual_clock virtual_clock;
-    ahost__link limits;       /* of tests */
-    unsigned socket_requests; /* connects and writes that libuv is at */
+    ahost__link limits;            /* of tests */
+    ahost__activation *activation; /* sockets it was started with, or NULL */
+    unsigned socket_requests;      /* connects and writes that libuv is at */
 
     /* tasks and their pooled coroutines */
     ahost__link task_slabs;
@@ -143,6 +147,25 @@ static inline ahost *ahost__of(lua_State *L) {
 static inline uint64_t ahost__now(const ahost *h) {
     uint64_t now = h->virtual_clock.now;
     return now != 0 ? now : uv_hrtime() + h->virtual_clock.offset;
+}
+
+/* A run begins, or ends: the watchdog sees the number change. One thread writes
+ * it, so that no atomic addition is needed. */
+static inline void ahost__run_begins(ahost *h) {
+    __atomic_store_n(&h->runs.number, (h->runs.number + 2) | 1,
+                     __ATOMIC_RELEASE);
+}
+
+static inline void ahost__run_ends(ahost *h) {
+    __atomic_store_n(&h->runs.number, h->runs.number & ~1u, __ATOMIC_RELEASE);
+}
+
+/* From now on L is the coroutine that runs; returns the one before. What looks
+ * at it may be a signal handler. */
+static inline lua_State *ahost__run_in(ahost *h, lua_State *L) {
+    lua_State *outer = h->runs.L;
+    __atomic_store_n(&h->runs.L, L, __ATOMIC_RELEASE);
+    return outer;
 }
 
 /* Something failed that nobody handles: the exit status is at least 1. */

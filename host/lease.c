@@ -19,6 +19,22 @@ struct ahost__lender {
     uint64_t requests;
 };
 
+/* ---- names -------------------------------------------------------------- */
+
+/* FNV-1a */
+uint64_t ahost__lease_hash(const char *text) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+    return hash;
+}
+
+int ahost__lease_address(const ahost__address *address,
+                         struct sockaddr_storage *out) {
+    memset(out, 0, sizeof(*out));
+    return address->is_passed ? 0 : ahost__address_numeric(address, out);
+}
+
 /* ---- opening ------------------------------------------------------------ */
 
 static void close_lender(ahost__owned *owned) {
@@ -134,11 +150,12 @@ static int is_in_use(const ahost__lender *lender, const ahost__lease *lease) {
     return 0;
 }
 
-/* Each socket for any port is another one, the rest there is once. */
+/* Each socket for any port is another one, and there may be several passed ones
+ * of a name; the rest there is once. */
 static int find_free(const ahost__lender *lender, ahost__lease *lease,
-                     int any_port) {
+                     int several) {
     while (is_in_use(lender, lease)) {
-        if (!any_port)
+        if (!several)
             return UV_EADDRINUSE;
         lease->ordinal++;
     }
@@ -149,12 +166,15 @@ int ahost__lease_take(ahost *h, ahost__listener *listener,
                       const ahost__address *address,
                       const ahost__listen_options *options) {
     ahost__lease *lease = &listener->lease;
-    int any_port = !address->is_unix && address->port == 0;
+    int any_port =
+        !address->is_unix && !address->is_passed && address->port == 0;
     ahost__lease_request request;
-    int err = ahost__address_numeric(address, &lease->address), fd;
-    lease->owner = any_port ? options->owner : 0;
+    int err = ahost__lease_address(address, &lease->address), fd;
+    lease->owner = address->is_passed ? ahost__lease_hash(address->host)
+                   : any_port         ? options->owner
+                                      : 0;
     if (err == 0)
-        err = find_free(h->lender, lease, any_port);
+        err = find_free(h->lender, lease, any_port || address->is_passed);
     if (err != 0)
         return err;
     memset(&request, 0, sizeof(request)); /* the holes too */

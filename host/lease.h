@@ -16,8 +16,10 @@
 typedef struct ahost__lease_request {
     uint64_t number; /* of the request, which the answer repeats */
     ahost__address address;
-    uint64_t owner; /* who asks for any port: a hash; 0 for other addresses */
-    int ordinal;    /* among the sockets of this owner for any port */
+    /* Who asks for any port, or the name of a passed socket: a hash; 0 for
+     * other addresses. */
+    uint64_t owner;
+    int ordinal; /* among the sockets of this owner for any port */
     int backlog, mode;
 } ahost__lease_request;
 
@@ -25,6 +27,13 @@ typedef struct ahost__lease_answer {
     uint64_t number;
     int error; /* 0: a descriptor is with it; else a negative code */
 } ahost__lease_answer;
+
+uint64_t ahost__lease_hash(const char *text);
+
+/* What the kernel calls the address: 0 or a code. All zeros for passed sockets,
+ * which have names. */
+int ahost__lease_address(const ahost__address *address,
+                         struct sockaddr_storage *out);
 
 /* From now on the host borrows its listening sockets through the descriptor, a
  * connected socket of packets, which belongs to the host from then on. 0 or a

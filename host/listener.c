@@ -20,14 +20,13 @@ enum { DEFAULT_BACKLOG = 1024 };
 /* A hash of the path of the component that the current context belongs to. */
 static uint64_t owner_of(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
-    uint64_t hash = 0xcbf29ce484222325;
+    uint64_t hash;
     while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
         ctx = ctx->parent;
     if (ctx == NULL)
         return 0;
     ahost__context_push_field(L, ctx, AHOST__SIDE_PATH);
-    for (const char *p = luaL_optstring(L, -1, ""); *p != '\0'; p++)
-        hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+    hash = ahost__lease_hash(luaL_optstring(L, -1, ""));
     lua_pop(L, 1);
     return hash;
 }
@@ -121,28 +120,83 @@ static void on_retry(ahost__timer *timer) {
     ahost__listener_start(listener);
 }
 
+static int is_unix_socket(int fd) {
+    struct sockaddr_storage name = {0};
+    socklen_t size = sizeof(name);
+    getsockname(fd, (struct sockaddr *)&name, &size);
+    return name.ss_family == AF_UNIX;
+}
+
+/* Fills the listener with a socket of the supervisor's; 0 or a code. */
+static int borrow_socket(ahost *h, ahost__listener *listener,
+                         const ahost__address *address,
+                         const ahost__listen_options *options) {
+    listener->fd = ahost__lease_take(h, listener, address, options);
+    if (listener->fd < 0)
+        return listener->fd;
+    listener->is_unix = (uint8_t)is_unix_socket(listener->fd);
+    return 0;
+}
+
+/* Fills the zeroed listener with a descriptor; 0 or a code. */
+static int open_socket(ahost *h, ahost__listener *listener,
+                       const ahost__address *address,
+                       const ahost__listen_options *options) {
+    int is_unix = address->is_unix, err = 0;
+    if (h->lender != NULL)
+        return borrow_socket(h, listener, address, options);
+    if (address->is_passed)
+        err = ahost__passed_socket_use(h, address->host, &listener->passed,
+                                       &is_unix);
+    listener->is_unix = (uint8_t)is_unix;
+    if (err != 0)
+        return err;
+    listener->fd = address->is_passed
+                       ? listener->passed->fd
+                       : ahost__listening_socket(address, options);
+    return listener->fd < 0 ? listener->fd : 0;
+}
+
+/* A passed socket stays open: whoever listens next may have it. */
+static void close_socket(ahost__listener *listener) {
+    if (listener->passed != NULL)
+        ahost__passed_socket_release(listener->passed);
+    else
+        close(listener->fd);
+    ahost__lease_drop(listener);
+    listener->passed = NULL;
+    listener->fd = -1;
+}
+
 int ahost__listener_open(ahost *h, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options) {
-    int fd = h->lender != NULL
-                 ? ahost__lease_take(h, listener, address, options)
-                 : ahost__listening_socket(address, options);
-    int err;
-    if (fd < 0)
-        return fd;
-    err = uv_poll_init(h->loop, &listener->poll, fd);
+    int err = open_socket(h, listener, address, options);
+    if (err != 0)
+        return err;
+    err = uv_poll_init(h->loop, &listener->poll, listener->fd);
     if (err != 0) {
-        ahost__lease_drop(listener);
-        close(fd);
+        close_socket(listener);
         return err;
     }
     listener->host = h;
-    listener->fd = fd;
     listener->retry.fire = on_retry;
-    listener->is_unix = (uint8_t)address->is_unix;
     if (is_file(address) && h->lender == NULL)
         strcpy(listener->path, address->path);
     return 0;
+}
+
+int ahost__listener_fail(lua_State *L, int err, const ahost__address *address) {
+    const char *why = err == AHOST__NOTFOUND
+                          ? "the program was started with no such socket "
+                            "(LISTEN_FDS)"
+                          : "this is no stream socket that listens";
+    ahost__push_address(L, address);
+    lua_pushfstring(L, "listen on %s", lua_tostring(L, -1));
+    if (address->is_passed && (err == AHOST__NOTFOUND || err == UV_EINVAL))
+        return ahost__fail_text(L, ahost__code_name(err), lua_tostring(L, -1),
+                                "%s", why);
+    return ahost__fail(L, err, "%s", lua_tostring(L, -1));
 }
 
 /* ---- watching ----------------------------------------------------------- */
@@ -257,9 +311,7 @@ void ahost__listener_close(ahost__listener *listener) {
     uv_close((uv_handle_t *)&listener->poll, on_closed);
     if (listener->path[0] != '\0')
         unlink(listener->path);
-    ahost__lease_drop(listener);
-    close(listener->fd);
-    listener->fd = -1;
+    close_socket(listener);
 }
 
 void ahost__listener_push_address(lua_State *L,

@@ -19,6 +19,7 @@ int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
+int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
@@ -39,6 +40,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.process", ahost__open_process)                                    \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
+    X("ahost.systemd.core", ahost__open_systemd)                               \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.time", ahost__open_time)                                          \

@@ -236,8 +236,7 @@ int ahost__net_serve(lua_State *L) {
         ahost__context_unref(srv->ctx);
         ahost__free(h, srv, sizeof(*srv));
         luaL_unref(L, LUA_REGISTRYINDEX, handler);
-        ahost__push_address(L, &address);
-        return ahost__fail(L, err, "listen on %s", lua_tostring(L, -1));
+        return ahost__listener_fail(L, err, &address);
     }
     srv->boxed = 1;
     *box = srv;

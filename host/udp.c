@@ -392,7 +392,7 @@ static int send_to_name(lua_State *L, ahost__udp *u,
 
 static void check_destination(lua_State *L, int arg, ahost__address *address) {
     ahost__check_address(L, arg, address);
-    luaL_argcheck(L, !address->is_unix, arg,
+    luaL_argcheck(L, !address->is_unix && !address->is_passed, arg,
                   "datagrams are sent over the network only");
     luaL_argcheck(L, address->port != 0, arg, "port 0 cannot be sent to");
     ahost__address_to_loopback(address);

@@ -123,6 +123,18 @@ describe("the metrics of an application", function()
     app:stop()
   end)
 
+  it("tell how many log records each handler has dropped", function()
+    local stats <const> = log.stats
+    finally(function() log.stats = stats end)
+    log.stats = function()
+      return { { name = "syslog", queued = 1, dropped = 2 } }
+    end
+    local app <const> = testing.host {}
+    assert.matches('\nahost_log_dropped_records_total{handler="syslog"} 2\n',
+      app:require("metrics"):render())
+    app:stop()
+  end)
+
   it("tell what was dropped", function()
     local app <const> = testing.host { config = { metrics = { max_series = 1 } } }
     local registry <const> = app:require "metrics"

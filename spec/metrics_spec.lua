@@ -8,6 +8,11 @@ local function with_clock(fn)
   return fn(function(seconds) clock:advance(seconds) end)
 end
 
+-- The clock counts from any moment, so that differences of its times are not exact.
+local function near(expected, value)
+  assert.is_true(math.abs(value - expected) < 1e-6, tostring(value))
+end
+
 local function size(family)
   local n = 0
   for _ in next, family.series do n = n + 1 end
@@ -93,9 +98,9 @@ describe("a rate", function()
       pass(10)
       assert.is_nil(rate.value)
       registry:flush()
-      assert.equal(0.5, rate.value)
+      near(0.5, rate.value)
       registry:flush() -- no time has passed
-      assert.equal(0.5, rate.value)
+      near(0.5, rate.value)
       pass(5)
       registry:flush()
       assert.equal(0, rate.value)
@@ -111,7 +116,7 @@ describe("a rate", function()
       late:add(20)
       pass(10)
       registry:flush()
-      assert.equal(2, late.value)
+      near(2, late.value)
     end)
   end)
 end)
@@ -127,7 +132,7 @@ describe("a duty cycle", function()
       duty:set(false)
       pass(1)
       registry:flush()
-      assert.is_true(math.abs(duty.value - 0.75) < 1e-6)
+      near(0.75, duty.value)
       pass(4) -- still off
       registry:flush()
       assert.equal(0, duty.value)

@@ -3,7 +3,8 @@
  *
  * Of a TCP address each worker has a socket of its own, all with SO_REUSEPORT:
  * the kernel spreads connections over them. Who replaces a worker gets the same
- * socket, with what waits in its backlog. A Unix socket is shared by all.
+ * socket, with what waits in its backlog. Unix sockets, and those that this
+ * program was started with, are shared by all.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef struct kept_socket {
     int ordinal;
     int worker; /* 0: all */
     int fd;
+    ahost__passed_socket *passed; /* whose descriptor it is, or NULL */
     char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
 } kept_socket;
 
@@ -73,12 +75,17 @@ static int probe(const struct sockaddr_storage *address) {
 
 /* A socket that listens, or a code. The first for any port decides which one
  * it is for all workers. */
-static int make(const ahost__keeper *keeper, const kept_socket *wanted,
+static int make(const ahost__keeper *keeper, kept_socket *wanted,
                 const ahost__lease_request *request) {
     ahost__listen_options options = {request->backlog, 1, request->mode, 0};
     ahost__address address = request->address;
     const kept_socket *sibling;
-    int err;
+    int err, is_unix;
+    if (address.is_passed) {
+        err = ahost__passed_socket_use(keeper->host, address.host,
+                                       &wanted->passed, &is_unix);
+        return err != 0 ? err : wanted->passed->fd;
+    }
     if (address.is_unix)
         return ahost__listening_socket(&address, &options);
     sibling = find(keeper, wanted, -1);
@@ -94,10 +101,12 @@ static int make(const ahost__keeper *keeper, const kept_socket *wanted,
 
 int ahost__keeper_lend(ahost__keeper *keeper, int worker,
                        const ahost__lease_request *request) {
+    const ahost__address *address = &request->address;
+    int shared = address->is_unix || address->is_passed;
     kept_socket wanted = {.owner = request->owner,
                           .ordinal = request->ordinal,
-                          .worker = request->address.is_unix ? 0 : worker};
-    int err = ahost__address_numeric(&request->address, &wanted.address);
+                          .worker = shared ? 0 : worker};
+    int err = ahost__lease_address(address, &wanted.address);
     kept_socket *s;
     if (err != 0)
         return err;
@@ -113,8 +122,8 @@ int ahost__keeper_lend(ahost__keeper *keeper, int worker,
         return wanted.fd;
     }
     *s = wanted;
-    if (request->address.is_unix && request->address.path[0] != '@')
-        strcpy(s->path, request->address.path);
+    if (address->is_unix && address->path[0] != '@')
+        strcpy(s->path, address->path);
     ahost__list_append(&keeper->sockets, &s->link);
     return s->fd;
 }
@@ -125,7 +134,10 @@ void ahost__keeper_close(ahost__keeper *keeper) {
         kept_socket *s = ahost__container_of(link, kept_socket, link);
         if (s->path[0] != '\0')
             unlink(s->path);
-        close(s->fd);
+        if (s->passed != NULL)
+            ahost__passed_socket_release(s->passed);
+        else
+            close(s->fd);
         ahost__free(keeper->host, s, sizeof(*s));
     }
 }

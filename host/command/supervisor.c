@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -167,9 +166,10 @@ static int spawn(process *p, const char *program, char **arguments, int channel,
 
 /* A program that has been replaced by a newer one is started by its path, one
  * that is gone as what runs here. */
-static int start_program(process *p, int workers, int channel, int sockets) {
+static int start_program(process *p, const char *text, int channel,
+                         int sockets) {
     static char itself[] = "/proc/self/exe";
-    char *program = p->supervisor->program, text[32];
+    char *program = p->supervisor->program;
     ahost *h = p->host;
     size_t size = ((size_t)h->argc + 2) * sizeof(char *);
     char **words = ahost__alloc(h, size);
@@ -181,7 +181,6 @@ static int start_program(process *p, int workers, int channel, int sockets) {
         words[i + 1] = h->argv[i];
     if (access(program, X_OK) != 0)
         program = itself;
-    snprintf(text, sizeof(text), "%d/%d", p->worker, workers);
     uv_os_setenv("AHOST_WORKER", text);
     err = spawn(p, program, words, channel, sockets);
     uv_os_unsetenv("AHOST_WORKER");
@@ -214,7 +213,7 @@ static int watch_requests(process *p, int fd) {
 
 /* Starts the process: 0 or a code. *stream is our end of its channel. What has
  * begun when it fails is undone by on_closed. */
-static int start_process(process *p, int workers, ahost__stream **stream) {
+static int start_process(process *p, const char *text, ahost__stream **stream) {
     int channel[2] = {-1, -1}, sockets[2] = {-1, -1};
     int err = open_pair(SOCK_STREAM, channel);
     if (err == 0)
@@ -229,7 +228,7 @@ static int start_process(process *p, int workers, ahost__stream **stream) {
         channel[0] = -1;
     }
     if (err == 0)
-        err = start_program(p, workers, channel[1], sockets[1]);
+        err = start_program(p, text, channel[1], sockets[1]);
     close_pair(channel);
     close_pair(sockets);
     return err;
@@ -253,13 +252,14 @@ static supervisor *check_supervisor(lua_State *L) {
     return luaL_checkudata(L, 1, SUPERVISOR_TYPE);
 }
 
-/* supervisor:start(worker, workers) -> process, stream | nil, err */
+/* supervisor:start(worker, text) -> process, stream | nil, err: the text is for
+ * AHOST_WORKER */
 static int supervisor_start(lua_State *L) {
     supervisor *s = check_supervisor(L);
     ahost *h = ahost__of(L);
     ahost__context *ctx = ahost__context_current(L);
-    int worker = (int)luaL_checkinteger(L, 2);
-    int workers = (int)luaL_checkinteger(L, 3), err;
+    int worker = (int)luaL_checkinteger(L, 2), err;
+    const char *text = luaL_checkstring(L, 3);
     process **box = lua_newuserdatauv(L, sizeof(*box), 0), *p;
     ahost__stream **stream_box, *stream = NULL;
     *box = NULL;
@@ -274,7 +274,7 @@ static int supervisor_start(lua_State *L) {
     *p = (process){.host = h, .supervisor = s, .fd = -1, .worker = worker};
     p->slot = free_slot();
     ahost__list_init(&p->waiters);
-    err = start_process(p, workers, &stream);
+    err = start_process(p, text, &stream);
     if (err != 0) {
         give_up(p, stream);
         return ahost__fail(L, err, "start worker %d", worker);

@@ -28,6 +28,13 @@ local COMMON <const> = {
   { key = "help", short = "h", long = "help", doc = "show this and exit" },
 }
 
+-- What means `run`, with or without that word.
+---@type ahost.command.Option[]
+local BACKGROUND <const> = {
+  { key = "daemon", short = "d", doc = "as with run, for which it stands" },
+  { key = "kill", short = "k", doc = "as with run, for which it stands" },
+}
+
 local VERSION <const> = {
   key = "version",
   long = "version",
@@ -48,6 +55,7 @@ end
 -- The options before the first word.
 local function head_options()
   local options <const> = table.move(COMMON, 1, #COMMON, 1, {})
+  table.move(BACKGROUND, 1, #BACKGROUND, #options + 1, options)
   options[#options + 1] = VERSION
   return options
 end
@@ -100,6 +108,8 @@ local function run_built_in(name, common, words)
   args.files = table.move(args.files, 1, #args.files, #common.files + 1,
     table.move(common.files, 1, #common.files, 1, {}))
   args.verbose = args.verbose or common.verbose
+  args.daemon = args.daemon or common.daemon
+  args.kill = args.kill or common.kill
   if args.verbose then require("ahost.log").set_level("", "debug") end
   local status, err = command.main(args)
   if errors.is(err, "USAGE") then return bad_usage("ahost " .. name, err.message) end
@@ -127,11 +137,15 @@ local function run(...)
   if common.help then
     io.write(overview())
     return 0
-  elseif #common == 0 then
+  elseif #common == 0 and not (common.daemon or common.kill) then
     io.stderr:write(overview())
     return BAD_USAGE
   end
-  local word <const> = common[1]
+  local word <const> = common[1] or "run"
+  local background <const> = common.daemon and "-d" or common.kill and "-k"
+  if background and word ~= "run" then
+    return bad_usage("ahost", ("%s is for run, not for %s"):format(background, word))
+  end
   local words <const> = table.move(common, 2, #common, 1, {})
   for i = #common, 1, -1 do common[i] = nil end
   set_arguments(words)

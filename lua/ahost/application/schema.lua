@@ -1,5 +1,6 @@
 -- The top-level keys of a configuration.
 
+local background <const> = require "ahost.application.background"
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
@@ -45,9 +46,33 @@ schema.keys = {
   },
   workers = workers.option,
   logging = map "where log records go",
-  daemon = map "running in the background",
+  daemon = {
+    type = "map",
+    fields = background.fields,
+    doc = "running in the background (-d)",
+  },
   reload = map "reloading components",
-  watchdog = map "code that hogs the loop",
+  watchdog = {
+    type = "map",
+    doc = "code that keeps the loop from turning",
+    fields = {
+      stall = {
+        type = "duration",
+        min = 0,
+        doc = "code that runs on for so long is logged with its traceback (1s); 0: never",
+      },
+      stall_kill = {
+        type = "duration",
+        min = 0,
+        doc = "an error is raised in code that runs on for so long; 0: never",
+      },
+      lag = {
+        type = "duration",
+        min = 0,
+        doc = "a turn of the loop that takes longer is logged; 0: never",
+      },
+    },
+  },
   metrics = metrics.option,
   control = {
     type = "map",

@@ -100,6 +100,7 @@ function configuration.apply(values, verbose)
   local level <const> = keys.logging and log_level(values.logging)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
+  runtime.watchdog(keys.watchdog)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 

@@ -1,7 +1,11 @@
 -- ahost run: runs the application that configuration files describe.
 
 local configuration <const> = require "ahost.command.configuration"
+local daemon <const> = require "ahost.command.daemon"
+local notifications <const> = require "ahost.command.notifications"
+local process <const> = require "ahost.process"
 local schema <const> = require "ahost.application.schema"
+local systemd <const> = require "ahost.systemd"
 local worker <const> = require "ahost.command.worker"
 
 local run <const> = {
@@ -13,34 +17,84 @@ first of ahost.yaml, etc/ahost.yaml, /etc/ahost/ahost.yaml and the same with .lu
 With `workers` in the configuration several processes run it, which share the listening
 sockets: one that dies is started again, USR2 replaces all of them one by one.
 The exit status is 0, 1 after a failure, 2 for what `ahost check` would have found,
-or what the application chose.]],
-  options = configuration.options,
+or what the application chose. -d and -k go by the key `daemon` of the configuration.]],
+  options = table.move(daemon.options, 1, #daemon.options, #configuration.options + 1,
+    table.move(configuration.options, 1, #configuration.options, 1, {})),
 }
 
--- Runs the workers that the configuration asks for, which read it for themselves.
-local function supervise(args, settings, control)
-  return require("ahost.command.supervisor").run(settings, control, function()
-    local values, err = configuration.load(args)
-    if not values then return nil, err end
-    return schema.check(values)
-  end)
+-- -> status | nil, err
+local function kill(args)
+  local values, err = configuration.load(args)
+  if not values then return nil, err end
+  return daemon.stop(values)
 end
 
-function run.main(args)
-  local this, problem = worker.attach()
-  if problem then return nil, problem end
+-- -> values, files | nil, err | nil, status
+local function load(args)
+  if args.daemon then daemon.settle_files(args) end
   local values, files = configuration.load(args)
-  if not values then return nil, files end
+  if not values or not args.daemon then return values, files end
+  local ok, err = daemon.enter(values)
+  if not ok then return nil, err end
+  return values, files
+end
+
+-- -> application, place of its control socket | nil, err
+local function build(args, values, files)
   configuration.apply(values, args.verbose)
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
-  local control <const> = configuration.control(values, files, args)
-  if this then return this:run(app, control) end
-  if app.keys.workers then return supervise(args, app.keys, control) end
+  return app, configuration.control(values, files, args)
+end
+
+-- Runs the application as one of several, which the supervisor has made a daemon, if that
+-- is what they are.
+local function run_worker(this, args)
+  if args.daemon then this:settle(daemon.settle_files, args) end
+  local values, files = configuration.load(args)
+  if not values then return nil, files end
+  local app, place = build(args, values, files)
+  if not app then return nil, place end
+  return this:run(app, place, args.daemon and daemon.leave_terminal)
+end
+
+-- Runs the workers that the configuration asks for, which read it for themselves.
+local function supervise(args, app, place, directory)
+  return require("ahost.command.supervisor").run {
+    settings = app.keys,
+    control = place,
+    directory = directory,
+    opened = notifications.follow,
+    reload = function()
+      local values, err = configuration.load(args)
+      if not values then return nil, err end
+      return schema.check(values)
+    end,
+  }
+end
+
+function run.main(args)
+  if args.kill then return kill(args) end
+  local this, problem = worker.attach()
+  if problem then return nil, problem end
+  if this then return run_worker(this, args) end
+  if args.daemon and not daemon.detached() then
+    daemon.detach()
+    return 0
+  end
+  systemd.sockets() -- which no program that is started inherits
+  local directory <const> = args.daemon and process.cwd() or nil
+  local values, files = load(args)
+  if math.type(files) == "integer" then return files end
+  if not values then return nil, files end
+  local app, place = build(args, values, files)
+  if not app then return nil, place end
+  if app.keys.workers then return supervise(args, app, place, directory) end
   return app:run {
     stops = true,
     process_signals = true,
-    control = control,
+    control = place,
+    opened = notifications.follow,
   }
 end
 

@@ -150,9 +150,9 @@ local function head(result)
       plural(stats.handles, "handle")) },
   }
   local lag <const> = stats.lag
-  if type(lag) == "table" and lag.longest then
-    rows[#rows + 1] = { "loop lag", milliseconds(lag.longest) .. " at most" }
-  end
+  rows[#rows + 1] = { "loop lag", ("%s on average, %s at most, in %s"):format(
+    milliseconds(lag.total / math.max(lag.turns, 1)), milliseconds(lag.longest),
+    plural(lag.turns, "turn")) }
   return (columns.format({ "", "" }, rows):gsub("^\n", ""))
 end
 

@@ -2,6 +2,7 @@
 -- listening sockets: starts them, starts those anew that die, and replaces them one
 -- after the other when asked to.
 
+local bus <const> = require "ahost.bus"
 local channel <const> = require "ahost.command.channel"
 local context <const> = require "ahost.context"
 local control <const> = require "ahost.command.supervisor_control"
@@ -55,7 +56,9 @@ function Supervisor:check_running()
   for _, slot in ipairs(self.slots) do
     if not (slot.worker and slot.worker.ready) then return end
   end
+  if self.running:is_set() then return end
   self.running:set()
+  self.bus:publish "app.run"
 end
 
 -- Passes a message on to all workers.
@@ -114,7 +117,8 @@ end
 
 -- -> worker | nil, err
 function Supervisor:start(index)
-  local child, stream = self.core:start(index, self.settings.count)
+  local child, stream = self.core:start(index,
+    ("%d/%d %s"):format(index, self.settings.count, self.directory or ""))
   if not child then return nil, stream end
   local worker <const> = {
     index = index,
@@ -350,6 +354,7 @@ function Supervisor:open_control()
 end
 
 function Supervisor:work()
+  if self.opened then self.opened(self) end
   self.core = core.new()
   self.ctx:spawn("requests to stop", self.take_stops, self)
   process.signal("HUP"):connect(function() self:signal "HUP" end)
@@ -362,20 +367,30 @@ function Supervisor:work()
   end
   self:open_control()
   self.stopping:wait()
+  self.bus:publish("app.stop", 1)
   task.shield(self.finish, self)
 end
 
+---@class ahost.SupervisorOptions
+---@field settings {workers: ahost.WorkerSettings, stop_timeout: number}
+---@field reload fun(): table?, ahost.Error?    reads those settings again
+---@field control? ahost.ControlPlace           where its control socket is to be
+---@field directory? string    where relative files are; nil: where it is now
+---@field opened? fun(supervisor: table)        called before anything has happened; its
+---  `bus` tells app.run and app.stop as that of an application
+
 --- Runs workers until they are to stop. Waits.
----@param settings {workers: ahost.WorkerSettings, stop_timeout: number}
----@param place? ahost.ControlPlace             where its control socket is to be
----@param reload fun(): table?, ahost.Error?    reads those settings again
+---@param opts ahost.SupervisorOptions
 ---@return integer status
-function supervisor.run(settings, place, reload)
+function supervisor.run(opts)
   local self <const> = setmetatable({
-    settings = settings.workers,
-    stop_timeout = settings.stop_timeout,
-    control = place,
-    reload = reload,
+    settings = opts.settings.workers,
+    stop_timeout = opts.settings.stop_timeout,
+    control = opts.control,
+    directory = opts.directory,
+    opened = opts.opened,
+    reload = opts.reload,
+    bus = bus.new(),
     asked = 0,
     running = sync.event(),
     status = 0,

@@ -26,7 +26,7 @@ function worker.attach()
   local text <const> = process.env.AHOST_WORKER
   if not text then return nil end
   process.env.AHOST_WORKER = nil
-  local index <const>, count <const> = text:match "^(%d+)/(%d+)$"
+  local index <const>, count <const>, directory <const> = text:match "^(%d+)/(%d+) ?(.*)$"
   local stream, err
   if index then
     stream, err = core.attach(math.tointeger(index), math.tointeger(count), CHANNEL,
@@ -37,7 +37,15 @@ function worker.attach()
       .. "supervisor%s; unset it"):format(text, err and " (" .. err.message .. ")" or ""))
   end
   process.title = "ahost: worker " .. index
-  return setmetatable({ stream = stream }, Worker)
+  return setmetatable({ stream = stream, directory = directory }, Worker)
+end
+
+--- Calls a function where the supervisor was started, which a daemon has left.
+function Worker:settle(fn, ...)
+  local here <const> = process.cwd()
+  process.chdir(self.directory)
+  fn(...)
+  if here then process.chdir(here) end
 end
 
 -- ---- messages ------------------------------------------------------------------------
@@ -112,8 +120,9 @@ end
 --- Runs the application. Waits.
 ---@param app ahost.Application
 ---@param control? ahost.ControlPlace    of the supervisor
+---@param on_ready? fun()                 called when all has started
 ---@return integer status
-function Worker:run(app, control)
+function Worker:run(app, control, on_ready)
   logger:debug("worker %d of %d", host.worker, host.workers)
   return app:run {
     stops = true,
@@ -121,6 +130,7 @@ function Worker:run(app, control)
     broadcast = function(...) self:broadcast(...) end,
     opened = function()
       if control then app.control.name, app.control.file = control.name, control.file end
+      if on_ready then app.bus:subscribe("app.run", on_ready) end
       self:open(app)
     end,
   }

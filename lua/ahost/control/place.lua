@@ -9,6 +9,7 @@ local process <const> = require "ahost.process"
 local place <const> = {}
 
 local OF_SYSTEM <const> = "/run"
+local MOST <const> = 64 -- characters of a name
 
 ---@class ahost.ControlPlace
 ---@field name string       of the application
@@ -31,16 +32,16 @@ end
 ---@return boolean ok
 ---@return string? problem
 function place.check_name(name)
-  local ok <const> = name:find "^[%w_.-]+$" and #name <= 64
-  return ok and true or false,
-    "must be at most 64 letters, digits, dots, hyphens and underscores"
+  if #name > MOST then return false, ("must have at most %d letters"):format(MOST) end
+  if name:find "^[%w_.-]+$" then return true end
+  return false, "must be letters, digits, dots, hyphens and underscores"
 end
 
 -- "/etc/shop.yaml" is "shop"; a service of it "shop-web".
 local function default_name(first, service)
   local name = first and first:match("([^/]+)$"):gsub("%.%w+$", "") or "ahost"
   if service and service ~= "" then name = name .. "-" .. service end
-  name = name:gsub("[^%w_.-]", "_"):sub(1, 64)
+  name = name:gsub("[^%w_.-]", "_"):sub(1, MOST)
   return name ~= "" and name or "ahost"
 end
 

@@ -77,27 +77,24 @@ local function state_of(node)
   return PHASES[node.state] or "not started"
 end
 
-local function describe_node(node, totals)
+local function describe_node(app, node, totals)
   local total <const> = totals[node.path == "" and "root" or node.path] or {}
   local children <const> = json.array()
-  for i, child in ipairs(node.children) do children[i] = describe_node(child, totals) end
+  for i, child in ipairs(node.children) do
+    children[i] = describe_node(app, child, totals)
+  end
   return {
     path = node.path,
     alias = node.alias,
     type = node.type,
     state = state_of(node),
-    restarts = #(node.restarts or {}),
+    restarts = app.restarts[node.path] or 0,
     generation = node.generation,
     tasks = total.tasks or 0,
     connections = total.connections or 0,
     owns = total.owns or {},
     children = children,
   }
-end
-
-local function roots_of(app)
-  local roots <const> = { app.root }
-  return table.move(app.wired, 1, #app.wired, #roots + 1, roots)
 end
 
 -- ---- resources -----------------------------------------------------------------------
@@ -161,7 +158,7 @@ local function resources_of(app)
   local self <const> = setmetatable(
     { list = json.array(), seen = {}, by_place = { [""] = {} } }, Resources)
   local nodes <const> = {}
-  for _, root in ipairs(roots_of(app)) do
+  for _, root in ipairs(app:roots()) do
     for node in tree.each(root) do nodes[#nodes + 1] = node end
   end
   self:add(app.ctx)
@@ -178,7 +175,9 @@ local PARTS <const> = {}
 
 function PARTS.components(app, found)
   local roots <const> = json.array()
-  for i, root in ipairs(roots_of(app)) do roots[i] = describe_node(root, found.totals) end
+  for i, root in ipairs(app:roots()) do
+    roots[i] = describe_node(app, root, found.totals)
+  end
   return roots
 end
 

@@ -2,6 +2,7 @@
 -- connections, log records, restarts of components, and what metrics have dropped.
 
 local host <const> = require "ahost.host"
+local log <const> = require "ahost.log"
 
 local own <const> = {}
 
@@ -55,6 +56,15 @@ local function counters(registry, name, tag, help, read)
   end
 end
 
+-- Of each handler that records go to.
+local function dropped_records()
+  local result <const> = {}
+  for _, handler in ipairs(log.stats and log.stats() or {}) do
+    result[handler.name] = (result[handler.name] or 0) + handler.dropped
+  end
+  return result
+end
+
 local function dropped_of(registry)
   return function()
     local result <const> = {}
@@ -74,6 +84,8 @@ function own.install(registry, restarts)
     lag(registry),
     counters(registry, "ahost_log_records", "level", "Log records written.",
       function(stats) return stats.log end),
+    counters(registry, "ahost_log_dropped_records", "handler",
+      "Log records that a handler could not take.", dropped_records),
     counters(registry, "ahost_metrics_dropped_updates", "metric",
       "Updates of series that there was no room for.", dropped_of(registry)),
     counters(registry, "ahost_component_restarts", "component",
