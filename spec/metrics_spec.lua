@@ -201,6 +201,16 @@ describe("an aggregation", function()
       .. "number, not a nil")
   end)
 
+  it("takes the function of who asks for it last", function()
+    local registry <const> = metrics.registry()
+    local function get(fn) return registry:aggregation("some", nil, { fn = fn }) end
+    assert.equal(get(math.min), get(math.max))
+    registry:aggregation("some"):set(1)
+    registry:aggregation("some"):set(2)
+    registry:flush()
+    assert.equal(2, registry:aggregation("some").value)
+  end)
+
   it("without reset is about all numbers, at once", function()
     local registry <const> = metrics.registry()
     local least <const> = registry:aggregation("least", nil,
@@ -261,6 +271,8 @@ describe("a registry", function()
     assert.equal(one, registry:counter("hits", { b = "x", a = "1" }))
     assert.not_equal(one, registry:counter("hits", { a = 2, b = "x" }))
     assert.equal(one, registry:counter("hits", { a = 1 }):with { b = "x" })
+    assert.equal(one, registry:counter("hits", { a = 1, b = "x" },
+      { reset = false, init = 0 }))
   end)
 
   it("tells different sets of tags apart, whatever is in them", function()
@@ -284,6 +296,8 @@ describe("a registry", function()
       problem("gauge", "hits"))
     assert.matches("metric 'hits' has another option 'unit' already: bytes, not seconds",
       problem("counter", "hits", nil, { unit = "seconds" }))
+    assert.matches("metric 'hits' has another option 'reset' already: false, not true",
+      problem("counter", "hits", nil, { reset = true }))
     assert.matches("metric 'sizes' has other buckets already",
       problem("histogram", "sizes", nil, { buckets = { 1, 3 } }))
     assert.matches("there is no option 'bucket' of a histogram",

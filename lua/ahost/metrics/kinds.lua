@@ -45,9 +45,10 @@ kinds.counter = {
   name = "counter",
   exposed = "counter",
   options = { init = true, reset = true },
+  defaults = { init = 0, reset = false },
   methods = Counter,
-  start = function(series, opts) series.value = opts.init or 0 end,
-  is_empty = function(series) return series.value == (series.family.opts.init or 0) end,
+  start = function(series, opts) series.value = opts.init end,
+  is_empty = function(series) return series.value == series.family.opts.init end,
 }
 
 ---A counter with `opts.reset`: it begins anew with each period between two flushes, and
@@ -74,9 +75,9 @@ end
 kinds.period_counter = {
   exposed = "gauge",
   methods = PeriodCounter,
-  start = function(series, opts) series.pending = opts.init or 0 end,
+  start = function(series, opts) series.pending = opts.init end,
   flush = function(series, opts)
-    series.value, series.pending = series.pending, opts.init or 0
+    series.value, series.pending = series.pending, opts.init
   end,
 }
 
@@ -202,7 +203,7 @@ local function aggregate(series, field, value)
     series[field] = value
     return
   end
-  local result <const> = (series.family.opts.fn or math.max)(old, value)
+  local result <const> = series.family.opts.fn(old, value)
   if type(result) ~= "number" then
     error("the fn of an aggregation must return a number, not a " .. type(result), 0)
   end
@@ -217,6 +218,7 @@ kinds.aggregation = {
   name = "aggregation",
   exposed = "gauge",
   options = { fn = true, init = true, reset = true },
+  defaults = { fn = math.max, reset = true },
   methods = Aggregation,
   start = function(series, opts) series.pending = opts.init end,
   flush = function(series, opts)

@@ -102,12 +102,18 @@ end
 
 -- A counter that is reset, an aggregation that is not, are kinds of their own.
 local function variant(kind, opts)
-  if kind == kinds.counter and opts.reset then
-    return kinds.period_counter
-  elseif kind == kinds.aggregation and opts.reset == false then
-    return kinds.live_aggregation
-  end
+  if kind == kinds.counter and opts.reset then return kinds.period_counter end
+  if kind == kinds.aggregation and not opts.reset then return kinds.live_aggregation end
   return kind
+end
+
+-- A copy of options with the defaults of the kind.
+local function complete(kind, opts)
+  local copy <const> = {}
+  for key, value in next, kind.defaults or {} do copy[key] = value end
+  for key, value in next, opts do copy[key] = value end
+  if kind == kinds.histogram then copy.bounds = kinds.bounds(opts.buckets) end
+  return copy
 end
 
 local function with_unit(name, unit)
@@ -149,15 +155,13 @@ function Registry:new_family(kind, name, opts)
   if self.count >= MOST_FAMILIES then
     error(("there are %d metrics already"):format(self.count), 0)
   end
-  local copy <const> = {}
-  for key, value in next, opts do copy[key] = value end
-  if kind == kinds.histogram then copy.bounds = kinds.bounds(opts.buckets) end
+  local full <const> = complete(kind, opts)
   local family <const> = Family.new {
     name = name,
     full_name = self:full_name(name, opts),
     kind_name = kind.name,
-    kind = variant(kind, opts),
-    opts = copy,
+    kind = variant(kind, full),
+    opts = full,
     max_series = opts.max_series or self.max_series,
     expiration = opts.expiration or self.expiration,
   }
@@ -184,7 +188,7 @@ local function check_same(family, kind, opts)
       kind.name), 0)
   end
   check_options(kind, opts)
-  for _, name in ipairs { "unit", "reset", "init", "fn" } do
+  for _, name in ipairs { "unit", "reset", "init" } do
     if opts[name] ~= nil and opts[name] ~= family.opts[name] then
       error(("metric '%s' has another option '%s' already: %s, not %s"):format(
         family.name, name, tostring(family.opts[name]), tostring(opts[name])), 0)
@@ -199,6 +203,7 @@ local function make(self, kind, name, set, opts)
   local family = self.families[name]
   if family then
     check_same(family, kind, opts)
+    family.opts.fn = opts.fn or family.opts.fn
   else
     family = self:new_family(kind, name, opts)
   end
@@ -232,7 +237,8 @@ end
 ---@field init? number
 
 ---@class ahost.metrics.AggregationOptions: ahost.metrics.Options
----@field fn? fun(old: number, new: number): number    (math.max)
+---@field fn? fun(old: number, new: number): number    (math.max); the last one given
+---  counts, as a component that is started again makes its functions anew
 ---@field init? number      what each period begins with (nothing)
 ---@field reset? boolean    false: what all numbers come to, not those of a period
 
