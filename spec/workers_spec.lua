@@ -1,6 +1,8 @@
 local command_line <const> = require "spec.command_line"
 local gc_stress <const> = require "spec.gc_stress"
 local net <const> = require "ahost.net"
+local service_manager <const> = require "spec.service_manager"
+local subprocess <const> = require "spec.subprocess"
 local task <const> = require "ahost.task"
 
 local stressed <const> = gc_stress()
@@ -51,9 +53,8 @@ end
 
 local UP <const> = "^up\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t(.*)$"
 
--- Starts an application with workers and reads who they are.
-local function start(at, count, words)
-  local running <const> = at:start("run app.yaml " .. (words or ""))
+-- Reads who the workers of an application are that has just been started.
+local function meet(running, count)
   running.pids = {}
   for _ = 1, count do
     local index, workers, pid, ppid, address = find_line(running, UP)
@@ -63,6 +64,10 @@ local function start(at, count, words)
   end
   assert.equal(count, #running.pids)
   return running
+end
+
+local function start(at, count, words)
+  return meet(at:start("run app.yaml " .. (words or "")), count)
 end
 
 local function new(config, files)
@@ -87,6 +92,12 @@ local function call(address)
   local stream <close> = assert(net.connect(address))
   local index, pid = ask(stream, "x")
   return assert(index, pid), pid
+end
+
+local function call_refused(address)
+  local stream, err = net.connect(address)
+  assert.is_nil(stream)
+  assert.equal("ECONNREFUSED", err.code)
 end
 
 -- Connections that come and go, until `stop` is called, which returns what went wrong, a
@@ -144,9 +155,7 @@ describe("workers", function()
     kill(running.supervisor, "TERM")
     assert.equal(0, running:finish().status)
     assert.is_false(alive(running.pids[1]) or alive(running.pids[2]))
-    local stream, err = net.connect(running.address)
-    assert.is_nil(stream)
-    assert.equal("ECONNREFUSED", err.code)
+    call_refused(running.address)
   end)
 
   it("are replaced one by one without losing a connection", function()
@@ -321,6 +330,19 @@ describe("workers", function()
     assert.equal("EADDRINUSE", err.code)
   end)
 
+  it("share a socket that their supervisor was started with", function()
+    local at <close> = new(TWO)
+    service_manager.install(at)
+    local running <close> = meet(subprocess.start(at:script(
+      "exec perl pass.pl port=web -- $ahost run app.yaml "
+      .. "--set component.address=fd:web")), 2)
+    kill(running.pids[1], "KILL")
+    kill(running.pids[2], "KILL")
+    local _, pid = call(running.address)
+    assert.not_equal(running.pids[1], pid)
+    assert.not_equal(running.pids[2], pid)
+  end)
+
   it("tell each other by broadcasts, in the same order", function()
     local at <close> = command_line.new {
       ["app.yaml"] = "workers: 3\ncomponent.type: ./talk.lua",
@@ -438,6 +460,40 @@ describe("the supervisor of workers", function()
       assert.equal(70, running:finish().status)
       until_true(function() return not alive(pid) end)
     end)
+
+  it("is a daemon, and its workers leave the terminal too", function()
+    local at <close> = new("workers: 2\ncomponent.type: ./echo.lua\n"
+      .. "daemon: {pidfile: ./app.pid, working_dir: /}\n")
+    local result <const> = at:run "-d run app.yaml"
+    assert.equal(0, result.status, result.err)
+    local pids <const> = {}
+    for pid in result.out:gmatch "up\t%d+\t2\t(%d+)" do
+      pids[#pids + 1] = tonumber(pid)
+    end
+    assert.equal(2, #pids)
+    for _, pid in ipairs(pids) do
+      assert.equal("/dev/null\n/\n",
+        at:shell(("readlink /proc/%d/fd/1 /proc/%d/cwd"):format(pid, pid)).out)
+    end
+    kill(tonumber(at:read "app.pid"), "USR2")
+    until_true(function() return not alive(pids[1]) and not alive(pids[2]) end)
+    assert.equal(0, at:run "-k run app.yaml".status)
+    call_refused(result.out:match "\t(%S+)\n")
+  end)
+
+  it("tells systemd when all have started", function()
+    local at <close> = new(TWO)
+    service_manager.install(at)
+    local path <const> = at.directory .. "/notify"
+    local hearing <close> = service_manager.hear(at, path)
+    local running <close> = meet(subprocess.start(at:script(
+      ("NOTIFY_SOCKET=%s exec $ahost run app.yaml"):format(subprocess.quote(path)))), 2)
+    assert.equal("STATUS=starting", hearing:read_line())
+    assert.equal(("MAINPID=%d|READY=1|STATUS=running"):format(running.supervisor),
+      hearing:read_line())
+    kill(running.supervisor, "TERM")
+    assert.equal("STATUS=stopping|STOPPING=1", hearing:read_line())
+  end)
 
   it("gives up when a worker ends too often", function()
     local at <close> = command_line.new {
