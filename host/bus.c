@@ -337,18 +337,20 @@ static int bus_publish_later(lua_State *L) {
 
 /* ---- broadcasting ------------------------------------------------------- */
 
-/* bus:broadcast(message, ...) */
+/* bus:broadcast(message, ...) -> whether it will be published */
 static int bus_broadcast(lua_State *L) {
     int last = lua_gettop(L);
     check_self(L);
     luaL_checktype(L, 2, LUA_TSTRING);
     if (lua_getiuservalue(L, 1, BUS_SEND) == LUA_TNIL) {
         lua_pop(L, 1);
-        return bus_publish_later(L);
+        bus_publish_later(L);
+        lua_pushboolean(L, ahost__of(L)->root->state != AHOST__CONTEXT_CLOSED);
+        return 1;
     }
     lua_replace(L, 1);
-    lua_call(L, last - 1, 0);
-    return 0;
+    lua_call(L, last - 1, 1);
+    return 1;
 }
 
 /* ---- ahost.bus ---------------------------------------------------------- */
@@ -364,7 +366,7 @@ void ahost__push_bus(lua_State *L) {
     lua_setiuservalue(L, -2, BUS_LATER);
 }
 
-/* bus.new([send]) -> bus; `send` is not to wait */
+/* bus.new([send]) -> bus; send(message, ...) -> boolean is not to wait */
 static int bus_new(lua_State *L) {
     if (!lua_isnoneornil(L, 1))
         luaL_checktype(L, 1, LUA_TFUNCTION);

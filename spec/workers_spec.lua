@@ -387,6 +387,72 @@ describe("workers", function()
   end)
 end)
 
+describe("broadcasts", function()
+  it("are lost for a worker that takes none, and for nobody else", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = "workers: 2\nstop_timeout: 1\ncomponent.type: ./flood.lua",
+      ["flood.lua"] = [[
+        local bus <const>, host <const> = require "ahost.bus", require "ahost.host"
+        local net <const>, task <const> = require "ahost.net", require "ahost.task"
+        return { start = function(_, ctx)
+          local bus <const>, count, last = ctx:require "bus", 0, nil
+          bus:subscribe("flood", function(_, number) count, last = count + 1, number end)
+          local server <const> = assert(net.serve("127.0.0.1:0", function(stream)
+            for line in stream:lines() do
+              for i = 1, line == "flood" and 6000 or 0 do
+                while not bus:broadcast("flood", i, ("x"):rep(1000)) do task.yield() end
+              end
+              if line == "flood" then
+                while last ~= 6000 do task.yield() end
+              end
+              stream:write(("%s %d %d\n"):format(line, host.worker, count))
+            end
+          end))
+          print("up", host.worker, host.workers, require "ahost.process".pid,
+            require "ahost.process".ppid, server:address())
+          io.stdout:flush()
+        end }]],
+    }
+    local running <close> = start(at, 2)
+    local streams <const> = {}
+    until_true(function()
+      local stream <const> = assert(net.connect(running.address))
+      streams[ask(stream, "hello")] = stream
+      return #streams == 2
+    end)
+    kill(running.pids[1], "STOP")
+    assert.same({ 2, 6000 }, { ask(streams[2], "flood") })
+    find_line(running, "worker 1 %(pid " .. running.pids[1] .. "%) does not listen; "
+      .. "broadcasts to it are lost")
+    kill(running.pids[1], "CONT")
+    local _, count = ask(streams[1], "count")
+    assert.is_true(count < 3000, count)
+    assert.same({ 2, 12000 }, { ask(streams[2], "flood") })
+    until_true(function() return select(2, ask(streams[1], "count")) > count + 1000 end)
+  end)
+
+  it("are published later where there are no workers", function()
+    local bus <const> = require "ahost.bus"
+    local one <const>, heard = bus.new(), nil
+    one:subscribe("x", function(_, value) heard = value end)
+    assert.is_true(one:broadcast("x", print))
+    assert.is_nil(heard)
+    until_true(function() return heard == print end)
+    local sent
+    local two <const> = bus.new(function(...)
+      sent = table.pack(...)
+      return false
+    end)
+    two:subscribe("x", function() heard = "two" end)
+    assert.is_false(two:broadcast("x", nil, 1, nil))
+    assert.same(table.pack("x", nil, 1, nil), sent)
+    task.sleep(0.001)
+    assert.equal(print, heard)
+    assert.error_matches(function() bus.new(1) end, "function expected")
+    assert.error_matches(function() one:broadcast(print) end, "string expected")
+  end)
+end)
+
 describe("the supervisor of workers", function()
   it("answers ahost ctl, by itself or by its workers", function()
     local at <close> = new(TWO .. "control: {path: ./socket, name: shop}\n")

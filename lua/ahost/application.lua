@@ -32,7 +32,7 @@ local application <const> = {}
 ---@field stops? boolean              it takes the host's requests to stop
 ---@field process_signals? boolean    HUP becomes app.hup
 ---@field control? ahost.ControlPlace    where its control socket is to be
----@field broadcast? fun(message: string, ...: any)    sends what its bus broadcasts
+---@field broadcast? fun(message: string, ...: any): boolean    of its bus
 ---@field opened? fun(app: ahost.Application)    called in `app.outer` before app.init
 
 ---@class ahost.Application

@@ -61,9 +61,11 @@ function Supervisor:check_running()
   self.bus:publish "app.run"
 end
 
--- Passes a message on to all workers.
+-- Passes a message on to all workers, in the same order to all. Waits for those who are
+-- slow, so that who sends too much is held up.
 function Supervisor:broadcast(text)
-  for _, worker in ipairs(self:living()) do worker.channel:send("broadcast", text) end
+  local _ <close> = self.broadcasting:acquire()
+  for _, worker in ipairs(self:living()) do worker.channel:pass_on(text) end
 end
 
 -- Takes what a worker says.
@@ -327,6 +329,13 @@ function Supervisor:take_stops()
   end
 end
 
+-- A worker that was to replace another and was stopped before it could is no failure.
+function Supervisor:take_status(worker)
+  if self.running:is_set() and not worker.ready then return end
+  local result <const> = worker.result
+  self.status = math.max(self.status, result.signal and 1 or result.status)
+end
+
 -- Ends all workers. Waits.
 function Supervisor:finish()
   local seconds <const> = self.stop_timeout + MARGIN
@@ -338,8 +347,7 @@ function Supervisor:finish()
       self:kill(worker, seconds)
       worker.ended:wait()
     end
-    local result <const> = worker.result
-    self.status = math.max(self.status, result.signal and 1 or result.status)
+    self:take_status(worker)
   end
 end
 
@@ -396,6 +404,7 @@ function supervisor.run(opts)
     status = 0,
     slots = {},
     workers = {},
+    broadcasting = sync.lock(),
     stopping = sync.event(),
   }, Supervisor)
   context.scope(function(ctx)

@@ -50,7 +50,7 @@ end
 
 -- ---- messages ------------------------------------------------------------------------
 
--- Sends what the application's bus broadcasts.
+-- Sends what the application's bus broadcasts. -> whether there was room
 function Worker:broadcast(message, ...)
   local values <const> = table.pack(message, ...)
   for i = 1, values.n do
@@ -58,11 +58,11 @@ function Worker:broadcast(message, ...)
   end
   values.n = nil
   local ok, text = pcall(json.encode, json.array(values))
-  if not ok then error(("broadcast '%s': %s"):format(message, text), 4) end
+  if not ok then error(("broadcast '%s': %s"):format(message, text), 3) end
   if #text > channel.LONGEST_BROADCAST then
-    error(("broadcast '%s': %d bytes are too many"):format(message, #text), 4)
+    error(("broadcast '%s': %d bytes are too many"):format(message, #text), 3)
   end
-  if self.channel then self.channel:send("broadcast", text) end
+  return self.channel:send("broadcast", text)
 end
 
 -- Publishes what a worker has broadcast.
@@ -110,9 +110,7 @@ end
 
 -- The application has a bus, nothing has started yet.
 function Worker:open(app)
-  self.channel = channel.new(self.stream, app.outer, function()
-    logger:warning("broadcasts are lost: the supervisor does not take them")
-  end)
+  self.channel = channel.new(self.stream, app.outer)
   app.bus:subscribe("app.run", function() self.channel:send "ready" end)
   app.outer:spawn("supervisor", self.listen, self, app)
 end
@@ -127,7 +125,7 @@ function Worker:run(app, control, on_ready)
   return app:run {
     stops = true,
     process_signals = true,
-    broadcast = function(...) self:broadcast(...) end,
+    broadcast = function(...) return self:broadcast(...) end,
     opened = function()
       if control then app.control.name, app.control.file = control.name, control.file end
       if on_ready then app.bus:subscribe("app.run", on_ready) end
