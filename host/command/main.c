@@ -19,6 +19,7 @@
 #include "ahost_lua.h"
 #include "daemon_module.h"
 #include "detach.h"
+#include "supervisor.h"
 
 enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
@@ -35,6 +36,7 @@ static void emergency_exit(void) {
     static const char text[] = "ahost: emergency exit\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)ignored;
+    ahost__supervisor_kill();
     _exit(EXIT_EMERGENCY);
 }
 
@@ -123,6 +125,9 @@ static int load(ahost *host, const char *script) {
     if (script != NULL)
         return ahost_load_file(host, script);
     err = ahost_preload(host, "ahost.command.daemon.core", daemon_open_module);
+    if (err == AHOST_OK)
+        err = ahost_preload(host, "ahost.supervisor.core",
+                            ahost__open_supervisor);
     if (err != AHOST_OK)
         return err;
     return ahost_load_string(host, "return require 'ahost.command'(...)",
@@ -151,9 +156,14 @@ static int run(const char *script, int argc, char **argv, int log_level) {
     }
     running = host;
     handle(SIGPIPE, SIG_IGN);
-    handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
     handle(stall_signal(), on_stall_signal);
+    if (getenv("AHOST_WORKER") == NULL) {
+        handle(SIGINT, on_stop_signal);
+    } else { /* meant for the supervisor, who says what to do */
+        handle(SIGINT, SIG_IGN);
+        handle(SIGUSR2, SIG_IGN);
+    }
     if (load(host, script) == AHOST_OK)
         status = ahost_run(host);
     else

@@ -6,6 +6,7 @@ local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
 local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
+local workers <const> = require "ahost.application.workers"
 
 local schema <const> = {}
 
@@ -43,7 +44,7 @@ schema.keys = {
     max = 1024,
     doc = "threads for files and names of hosts (4)",
   },
-  workers = { type = "any", doc = "processes" },
+  workers = workers.option,
   logging = map "where log records go",
   daemon = {
     type = "map",
@@ -149,7 +150,10 @@ function schema.check(values)
     origin = origin,
     literal = config.literal,
   })
-  if checked then return checked end
+  if checked then
+    checked.workers, problems = workers.check(values)
+    if not problems then return checked end
+  end
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end
 
