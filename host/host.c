@@ -14,6 +14,7 @@
 #include "testing.h"
 
 static const double default_stop_timeout = 10;
+static const double log_flush_time = 2;
 
 static void keep_errmsg(ahost *h, const char *text) {
     free(h->errmsg);
@@ -385,6 +386,7 @@ void ahost_close(ahost *h) {
         ahost__finish(h);
         run_to_the_end(h);
     }
+    ahost__log_detach(h);
     close_loop(h);
     ahost__standard_restore(h);
     if (h->L != NULL)
@@ -392,6 +394,7 @@ void ahost_close(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
+    ahost__log_close(h, log_flush_time);
     ahost__log_levels_free(h);
     free(h->errmsg);
     free(h);

@@ -21,6 +21,7 @@
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
 
+typedef struct ahost__logging ahost__logging;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 
@@ -109,6 +110,7 @@ struct ahost {
     ahost__link log_rules; /* levels by names */
     uint32_t log_version;  /* grows when levels change */
     ahost__link captures;  /* of records; open ones, oldest first */
+    ahost__logging *logging; /* where records go instead of `log`, or NULL */
     size_t memory, memory_limit;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */

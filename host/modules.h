@@ -15,6 +15,7 @@
 int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_log(lua_State *L);
+int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_testing(lua_State *L);
@@ -31,6 +32,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.host", ahost__open_host)                                          \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
+    X("ahost.log.sinks", ahost__open_log_sinks)                                \
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.process", ahost__open_process)                                    \
     X("ahost.signal", ahost__open_signal)                                      \
