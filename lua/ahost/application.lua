@@ -150,6 +150,7 @@ function Application:open(outer)
   self.order = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
+  self.bus:subscribe("app.hup", log.rotate)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
   self.watch = runtime.watch(self.ctx)

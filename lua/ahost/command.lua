@@ -23,6 +23,19 @@ local COMMON <const> = {
     repeated = true,
     doc = "a configuration file; repeatable",
   },
+  {
+    key = "log_file",
+    short = "l",
+    value = "FILE",
+    doc = "log to a file; standard error hears of it only if the configuration says so",
+  },
+  {
+    key = "syslog",
+    long = "syslog",
+    value = "ADDRESS",
+    optional = "unix:///dev/log",
+    doc = "log to a syslog server, as udp://HOST:PORT (the local one)",
+  },
   { key = "verbose", short = "v", doc = "say more, and log debug records too" },
   { key = "help", short = "h", long = "help", doc = "show this and exit" },
 }
@@ -98,7 +111,9 @@ local function run_built_in(name, common, words)
   end
   args.files = table.move(args.files, 1, #args.files, #common.files + 1,
     table.move(common.files, 1, #common.files, 1, {}))
-  args.verbose = args.verbose or common.verbose
+  for _, key in ipairs { "verbose", "log_file", "syslog" } do
+    args[key] = args[key] or common[key]
+  end
   if args.verbose then require("ahost.log").set_level("", "debug") end
   local status, err = command.main(args)
   if errors.is(err, "USAGE") then return bad_usage("ahost " .. name, err.message) end

@@ -2,6 +2,8 @@
 
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
+local log_configuration <const> = require "ahost.log.configuration"
+local log_schema <const> = require "ahost.log.schema"
 local options <const> = require "ahost.options"
 
 local schema <const> = {}
@@ -41,7 +43,11 @@ schema.keys = {
     doc = "threads for files and names of hosts (4)",
   },
   workers = { type = "any", doc = "processes" },
-  logging = map "where log records go",
+  logging = {
+    type = "map",
+    fields = log_schema.fields,
+    doc = "where log records go, and which",
+  },
   daemon = map "running in the background",
   reload = map "reloading components",
   watchdog = map "code that hogs the loop",
@@ -60,7 +66,12 @@ function schema.check(values)
     origin = config.origin,
     literal = config.literal,
   })
-  if checked then return checked end
+  -- Where handlers are named and formed, it takes more than a schema.
+  if checked then
+    checked.logging, problems = log_configuration.check(values.logging,
+      config.origin(values, "logging"))
+    if checked.logging then return checked end
+  end
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end
 

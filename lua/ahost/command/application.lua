@@ -37,7 +37,7 @@ local function load_values(common)
     if errors.is(files, "NOTFOUND") then return {}, {} end
     return nil, files
   end
-  local ok, err = configuration.apply(values, common.verbose)
+  local ok, err = configuration.apply(values, common)
   if not ok then return nil, err end
   return values, files
 end

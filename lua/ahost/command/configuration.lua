@@ -5,7 +5,6 @@ local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
 local errors <const> = require "ahost.error"
 local log <const> = require "ahost.log"
-local options <const> = require "ahost.options"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
@@ -71,36 +70,20 @@ end
 
 local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
-local LEVEL <const> = {
-  level = {
-    type = "enum",
-    values = { "debug", "info", "notice", "warning", "error", "critical" },
-  },
-}
-
--- The lowest level of records. -> level or nil | false, problems
-local function log_level(logging)
-  local others <const> = {}
-  for name in next, logging or {} do others[name] = name ~= "level" or nil end
-  local checked, problems = options.check(LEVEL, logging,
-    { path = "logging", origin = config.origin, reserved = others })
-  if not checked then return false, problems end
-  return checked.level
-end
-
 --- Gives the host what the top-level keys say about it.
 ---@param values table
----@param verbose? boolean    its level of records is the last word
+---@param args table    `verbose`, `log_file`, `syslog` have the last word about records
 ---@return true? ok
 ---@return ahost.Error? err   code CONFIG
-function configuration.apply(values, verbose)
+function configuration.apply(values, args)
   local keys, err = schema.check(values)
   if not keys then return nil, err end
-  local level <const>, problems = log_level(values.logging)
-  if level == false then
-    return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
-  end
-  if level and not verbose then log.set_level("", level) end
+  local ok, problem = log.configure(values.logging, {
+    verbose = args.verbose,
+    file = args.log_file,
+    syslog = args.syslog,
+  })
+  if not ok then return nil, problem end
   runtime.stop_timeout(keys.stop_timeout)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
   return true

@@ -16,7 +16,7 @@ or what the application chose.]],
 function run.main(args)
   local values, files = configuration.load(args)
   if not values then return nil, files end
-  local ok, wrong = configuration.apply(values, args.verbose)
+  local ok, wrong = configuration.apply(values, args)
   if not ok then return nil, wrong end
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
