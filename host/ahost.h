@@ -14,11 +14,11 @@
  *         return status;
  *     }
  *
- * A host belongs to the thread that opened it; only ahost_stop and ahost_signal
- * may be called from elsewhere. The library by itself never exits, prints, or
- * touches process signals, environment, standard streams or global allocators:
- * those are the program's, and its script's if that asks for them (require
- * "ahost.process").
+ * A host belongs to the thread that opened it; only ahost_stop, ahost_signal
+ * and ahost_log_flush may be called from elsewhere. The library by itself never
+ * exits, prints, or touches process signals, environment, standard streams or
+ * global allocators: those are the program's, and its script's if that asks for
+ * them (require "ahost.process", "ahost.log").
  */
 #ifndef AHOST_H
 #define AHOST_H
@@ -72,7 +72,9 @@ typedef void ahost_log_function(void *data, int level, const char *logger,
  */
 typedef struct ahost_options {
     size_t size;
-    ahost_log_function *log; /* NULL: records are dropped */
+    /* Hears of records until the script sends them elsewhere. NULL: they are
+     * dropped */
+    ahost_log_function *log;
     void *log_data;
     size_t memory_limit; /* bytes that Lua and the buffers may take; 0: none */
     double stop_timeout; /* seconds that a stop waits for tasks; 0 means 10 */
@@ -126,6 +128,14 @@ AHOST_API void ahost_stop(ahost *host);
  * thread and from a signal handler, until ahost_close.
  */
 AHOST_API int ahost_signal(ahost *host, int number);
+
+/*
+ * Waits until the records that the script sends to files and servers (require
+ * "ahost.log".configure) are written, for so many milliseconds at most: for
+ * programs that are about to end without ahost_close, which does this itself.
+ * May be called from any thread and from a signal handler, until ahost_close.
+ */
+AHOST_API void ahost_log_flush(ahost *host, int milliseconds);
 
 /* Why a script could not be loaded: file, line and message; never NULL. What
  * fails while it runs is logged, with its traceback. */

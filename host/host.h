@@ -106,11 +106,12 @@ struct ahost {
 
     ahost_log_function *log;
     void *log_data;
-    int log_level;         /* of names that no rule is about */
-    ahost__link log_rules; /* levels by names */
-    uint32_t log_version;  /* grows when levels change */
-    ahost__link captures;  /* of records; open ones, oldest first */
+    int log_level;           /* of names that no rule is about */
+    ahost__link log_rules;   /* levels by names */
+    uint32_t log_version;    /* grows when levels change */
+    ahost__link captures;    /* of records; open ones, oldest first */
     ahost__logging *logging; /* where records go instead of `log`, or NULL */
+    size_t log_pending;      /* records that wait to be written there; atomic */
     size_t memory, memory_limit;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */

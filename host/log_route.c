@@ -6,6 +6,8 @@
  * ahost.log: in the other sinks that hear of it, and by the program itself
  * unless one of them is its console.
  */
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +172,7 @@ static int make(ahost *h, ahost__log_sink **sinks, int count,
     for (int i = 0; i < count; i++) {
         l->wants_json |= sinks[i]->format.kind == AHOST__LOG_JSON;
         sinks[i]->async = &l->async;
+        sinks[i]->pending = &h->log_pending;
     }
     *made = l;
     return 0;
@@ -228,6 +231,16 @@ int ahost__log_push_stats(lua_State *L) {
 void ahost__log_detach(ahost *h) {
     for (int i = 0; h->logging != NULL && i < h->logging->count; i++)
         ahost__log_sink_detach(h->logging->sinks[i]);
+}
+
+void ahost_log_flush(ahost *h, int milliseconds) {
+    int saved_errno = errno;
+    for (int i = 0; h != NULL && i < milliseconds; i++) {
+        if (__atomic_load_n(&h->log_pending, __ATOMIC_SEQ_CST) == 0)
+            break;
+        poll(NULL, 0, 1);
+    }
+    errno = saved_errno;
 }
 
 /* Sinks end together; what they tell is for the program. */

@@ -86,6 +86,21 @@ static void report(ahost__log_sink *sink, int level, const char *text) {
         uv_async_send(sink->async);
 }
 
+/* With the sink locked. What was not told yet stays in front. */
+static void report_end(ahost__log_sink *sink) {
+    char text[100];
+    size_t size = strlen(sink->report.text);
+    if (sink->untold == 0)
+        return;
+    snprintf(text, sizeof(text), "%llu records were dropped at the end",
+             (unsigned long long)sink->untold);
+    if (sink->report.level == 0)
+        report(sink, AHOST_LOG_ERROR, text);
+    else
+        snprintf(sink->report.text + size, sizeof(sink->report.text) - size,
+                 "; %s", text);
+}
+
 void ahost__log_sink_fails(ahost__log_sink *sink, const char *format, ...) {
     char text[400];
     va_list arguments;
@@ -195,6 +210,12 @@ static void tell_dropped(ahost__log_sink *sink) {
     uv_mutex_unlock(&sink->mutex);
 }
 
+/* With the sink locked. */
+static void count_pending(ahost__log_sink *sink, size_t more) {
+    if (sink->pending != NULL)
+        __atomic_add_fetch(sink->pending, more, __ATOMIC_SEQ_CST);
+}
+
 /* With the sink locked; unlocked while it writes. */
 static void write_queue(ahost__log_sink *sink) {
     ahost__log_line *lines = sink->first;
@@ -213,6 +234,7 @@ static void write_queue(ahost__log_sink *sink) {
     uv_mutex_lock(&sink->mutex);
     sink->records -= records;
     sink->bytes -= bytes;
+    count_pending(sink, -records);
     uv_cond_broadcast(&sink->changed);
 }
 
@@ -237,8 +259,7 @@ static void run(void *data) {
         else
             sleep_until_woken(sink);
     }
-    if (sink->untold > 0)
-        report(sink, AHOST_LOG_ERROR, "records were dropped at the end");
+    report_end(sink);
     sink->ended = 1;
     uv_cond_broadcast(&sink->changed);
     unref(sink);
@@ -288,6 +309,7 @@ static int append(ahost__log_sink *sink, ahost__log_line *line) {
     sink->last = &line->next;
     sink->records++;
     sink->bytes += line->size;
+    count_pending(sink, 1);
     wake(sink);
     return 1;
 }
@@ -335,6 +357,15 @@ void ahost__log_sink_detach(ahost__log_sink *sink) {
     uv_mutex_unlock(&sink->mutex);
 }
 
+/* With the sink locked. Nobody waits for it any more. */
+static void forget(ahost__log_sink *sink) {
+    sink->async = NULL;
+    count_pending(sink, -sink->records);
+    sink->pending = NULL;
+    if (sink->started)
+        pthread_detach(sink->thread);
+}
+
 /* ---- the end ------------------------------------------------------------ */
 
 void ahost__log_sink_end(ahost__log_sink *sink, uint64_t give_up) {
@@ -357,12 +388,6 @@ static int wait_for_end(ahost__log_sink *sink) {
     return sink->ended;
 }
 
-static void detach_thread(ahost__log_sink *sink) {
-    sink->async = NULL;
-    if (sink->started)
-        pthread_detach(sink->thread);
-}
-
 void ahost__log_sink_join(ahost__log_sink *sink, ahost__log_report *taken) {
     uv_mutex_lock(&sink->mutex);
     if (sink->started && wait_for_end(sink)) {
@@ -370,7 +395,7 @@ void ahost__log_sink_join(ahost__log_sink *sink, ahost__log_report *taken) {
         uv_thread_join(&sink->thread);
         uv_mutex_lock(&sink->mutex);
     } else {
-        detach_thread(sink);
+        forget(sink);
     }
     *taken = sink->report;
     if (sink->started && !sink->ended) {
@@ -384,6 +409,6 @@ void ahost__log_sink_join(ahost__log_sink *sink, ahost__log_report *taken) {
 
 void ahost__log_sink_release(ahost__log_sink *sink) {
     uv_mutex_lock(&sink->mutex);
-    detach_thread(sink);
+    forget(sink);
     unref(sink);
 }

@@ -63,6 +63,7 @@ struct ahost__log_sink {
     uint64_t troubled_dropped; /* dropped when the trouble began */
     ahost__log_report report;  /* the newest, not told yet */
     uv_async_t *async;         /* hears of reports; NULL: nobody */
+    size_t *pending; /* all records of the host that are not written; atomic */
 };
 
 enum { AHOST__LOG_RECORDS = 10000, AHOST__LOG_BYTES = 4 * 1024 * 1024 };
