@@ -86,14 +86,20 @@ static void report(ahost__log_sink *sink, int level, const char *text) {
         uv_async_send(sink->async);
 }
 
+/* "dropped 3 records", behind a prefix. */
+static void add_dropped(char *text, size_t size, const char *prefix,
+                        uint64_t count) {
+    snprintf(text, size, "%sdropped %llu record%s", prefix,
+             (unsigned long long)count, count == 1 ? "" : "s");
+}
+
 /* With the sink locked. What was not told yet stays in front. */
 static void report_end(ahost__log_sink *sink) {
     char text[100];
     size_t size = strlen(sink->report.text);
     if (sink->untold == 0)
         return;
-    snprintf(text, sizeof(text), "%llu records were dropped at the end",
-             (unsigned long long)sink->untold);
+    add_dropped(text, sizeof(text), "at the end ", sink->untold);
     if (sink->report.level == 0)
         report(sink, AHOST_LOG_ERROR, text);
     else
@@ -121,8 +127,8 @@ void ahost__log_sink_works(ahost__log_sink *sink) {
     uv_mutex_lock(&sink->mutex);
     if (sink->troubled) {
         sink->troubled = 0;
-        snprintf(text, sizeof(text), "works again; %llu records were dropped",
-                 (unsigned long long)(sink->dropped - sink->troubled_dropped));
+        add_dropped(text, sizeof(text), "works again, ",
+                    sink->dropped - sink->troubled_dropped);
         report(sink, AHOST_LOG_WARNING, text);
     }
     uv_mutex_unlock(&sink->mutex);
@@ -199,8 +205,7 @@ static void tell_dropped(ahost__log_sink *sink) {
         return;
     gettimeofday(&now, NULL);
     record.time = (double)now.tv_sec + (double)now.tv_usec / 1e6;
-    snprintf(text, sizeof(text), "dropped %llu records",
-             (unsigned long long)untold);
+    add_dropped(text, sizeof(text), "", untold);
     line = ahost__log_format_line(&sink->format, &record);
     if (line != NULL && sink->type->write(sink, line) == 1)
         untold = 0;
@@ -401,7 +406,7 @@ void ahost__log_sink_join(ahost__log_sink *sink, ahost__log_report *taken) {
     if (sink->started && !sink->ended) {
         taken->level = AHOST_LOG_ERROR;
         snprintf(taken->text, sizeof(taken->text),
-                 "%s: does not take its records; %zu were dropped at the end",
+                 "%s: does not take its records; at the end dropped %zu",
                  sink->name, sink->records);
     }
     unref(sink);
