@@ -255,10 +255,10 @@ static void run(void *data) {
     ahost__log_sink *sink = data;
     uv_mutex_lock(&sink->mutex);
     for (;;) {
-        if (sink->first != NULL)
-            write_queue(sink);
-        else if (sink->rotating)
+        if (sink->rotating)
             rotate(sink);
+        else if (sink->first != NULL)
+            write_queue(sink);
         else if (sink->closing)
             break;
         else
