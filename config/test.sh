@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs what the tests need and runs them, all or the named stages:
 #
-#     sh config/test.sh [plain] [examples] [asan] [gcstress] [lint] [tsan] [fuzz]
+#     sh config/test.sh [plain] [examples] [asan] [gcstress] [fuzz] [lint] [tsan]
 #
-# tsan and fuzz run only when named; fuzz takes FUZZ_SECONDS (60) per fuzzer. The last line is the sum: "N passed, N failed". A
-# build that fails, a program that dies and a check that objects count as one
-# failure each.
+# tsan runs only when named; fuzz takes FUZZ_SECONDS (60) for each fuzzer. The last
+# line is the sum: "N passed, N failed". A build that fails, a program that dies and
+# a check that objects count as one failure each.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -104,18 +104,19 @@ suites() {
     build "$1" && c_tests "$1" && busted "$1" spec
 }
 
-# fuzz NAME: its findings stay in build/fuzz/found.
+# fuzz NAME: its findings stay in build/fuzz/found. Leaks are looked for at the end:
+# a state that lives on frees later, which would make libFuzzer look after each run.
 fuzz() {
     mkdir -p "build/fuzz/corpus/$1" build/fuzz/found "spec/fuzz/corpus/$1"
     "build/fuzz/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=20 \
-        -verbosity=0 -artifact_prefix="build/fuzz/found/$1-" \
+        -verbosity=0 -detect_leaks=0 -artifact_prefix="build/fuzz/found/$1-" \
         "build/fuzz/corpus/$1" "spec/fuzz/corpus/$1"
 }
 
 fuzz_all() {
     build fuzz || return
-    for source in spec/fuzz/*.c; do
-        check fuzz "$(basename "$source" .c)"
+    for file in spec/fuzz/*.lua; do
+        check fuzz "$(basename "$file" .lua)"
     done
 }
 
@@ -141,7 +142,7 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 
 sh config/packages/install.sh build test || exit 1
-[ $# -gt 0 ] || set -- plain examples asan gcstress lint
+[ $# -gt 0 ] || set -- plain examples asan gcstress fuzz lint
 for name in "$@"; do
     started=$(date +%s)
     echo "== $name"

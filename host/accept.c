@@ -40,7 +40,15 @@ static void close_owned(ahost__owned *owned) {
     close_listener(ahost__container_of(owned, script_listener, owned));
 }
 
-static const ahost__owned_type owned_listener = {"listener", 1, close_owned};
+static void describe(lua_State *L, ahost__owned *owned) {
+    const script_listener *l =
+        ahost__container_of(owned, script_listener, owned);
+    ahost__listener_push_address(L, &l->listener);
+    lua_setfield(L, -2, "address");
+}
+
+static const ahost__owned_type owned_listener = {"listener", 1, close_owned, 0,
+                                                 describe};
 
 /* Hands connections to those who wait, oldest first; when nobody does, they
  * stay in the backlog. */
@@ -87,8 +95,7 @@ int ahost__net_listen(lua_State *L) {
     err = ahost__listener_open(h, &l->listener, &address, &options);
     if (err != 0) {
         ahost__free(h, l, sizeof(*l));
-        ahost__push_address(L, &address);
-        return ahost__fail(L, err, "listen on %s", lua_tostring(L, -1));
+        return ahost__listener_fail(L, err, &address);
     }
     ahost__list_init(&l->acceptors);
     l->listener.ready = on_ready;

@@ -23,7 +23,7 @@ enum { GREATEST_PORT = 65535, QUOTED = 120 /* characters in a message */ };
 static const char bad_port[] = "the port must be from 0 to 65535";
 static const char no_port[] =
     "the port is missing (the forms are 'host:port', '[::1]:port', ':port', "
-    "'unix:/path' and 'unix:@name')";
+    "'unix:/path', 'unix:@name' and 'fd:name')";
 static const char bad_literal[] = "this is no IPv6 address";
 
 /* ---- the parts ---------------------------------------------------------- */
@@ -136,10 +136,28 @@ static const char *read_brackets(ahost__address *out, const char *text,
     return read_port(out, end + 2, n - 1);
 }
 
+/* Names are printable characters; digits alone are a descriptor. */
+static const char *read_passed(ahost__address *out, const char *text,
+                               size_t n) {
+    out->is_passed = 1;
+    if (n == 0)
+        return "the name of the socket is missing (as in 'fd:web' or 'fd:3')";
+    if (n >= sizeof(out->host))
+        return "the name of the socket is too long";
+    for (size_t i = 0; i < n; i++)
+        if (!isgraph((unsigned char)text[i]) || text[i] == ':')
+            return "the name of a socket has neither blanks nor colons";
+    memcpy(out->host, text, n);
+    out->host[n] = '\0';
+    return NULL;
+}
+
 static const char *read_text(ahost__address *out, const char *text, size_t n) {
     const char *colon, *wrong;
     if (n >= 5 && memcmp(text, "unix:", 5) == 0)
         return read_path(out, text + 5, n - 5);
+    if (n >= 3 && memcmp(text, "fd:", 3) == 0)
+        return read_passed(out, text + 3, n - 3);
     if (n > 0 && text[0] == '[')
         return read_brackets(out, text, n);
     colon = memrchr(text, ':', n);
@@ -322,6 +340,8 @@ int ahost__address_numeric(const ahost__address *address,
     struct sockaddr_in *ipv4 = (struct sockaddr_in *)out;
     int err = 0;
     memset(out, 0, sizeof(*out));
+    if (address->is_passed)
+        return UV_EINVAL;
     if (address->is_unix) {
         fill_unix(address->path, (struct sockaddr_un *)out);
         return 0;
@@ -375,6 +395,8 @@ void ahost__sockaddr_set_port(struct sockaddr *sa, int port) {
 void ahost__push_address(lua_State *L, const ahost__address *address) {
     if (address->is_unix)
         lua_pushfstring(L, "unix:%s", address->path);
+    else if (address->is_passed)
+        lua_pushfstring(L, "fd:%s", address->host);
     else if (strchr(address->host, ':') != NULL)
         lua_pushfstring(L, "[%s]:%d", address->host, address->port);
     else

@@ -3,7 +3,8 @@
  * the kernel takes and tells.
  *
  * "host:port", "[::1]:80", ":8080", "unix:/path", "unix:@abstract", or a table
- * {host=, port=} or {path=}.
+ * {host=, port=} or {path=}. "fd:name" and "fd:3" are sockets that the program
+ * was started with.
  */
 #ifndef AHOST_ADDRESS_H
 #define AHOST_ADDRESS_H
@@ -14,6 +15,7 @@
 
 typedef struct ahost__address {
     int is_unix;
+    int is_passed;  /* `host` holds what comes behind "fd:" */
     int port;       /* 0 to 65535 */
     char host[256]; /* a name or a literal, without brackets; "": left out */
     /* Of a Unix socket; an abstract name begins with '@' and may use the byte
@@ -44,8 +46,8 @@ void ahost__address_to_loopback(ahost__address *address);
 
 /* Fills `out` when nothing has to be looked up: 0. A host that was left out
  * means all interfaces, of both families where there is IPv6. UV_EAI_NONAME:
- * the host is a name; UV_ENODEV: no such interface as the one behind the '%'.
- */
+ * the host is a name; UV_ENODEV: no such interface as the one behind the '%';
+ * UV_EINVAL: it is a passed socket. */
 int ahost__address_numeric(const ahost__address *address,
                            struct sockaddr_storage *out);
 

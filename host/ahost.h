@@ -14,11 +14,12 @@
  *         return status;
  *     }
  *
- * A host belongs to the thread that opened it; only ahost_stop, ahost_signal
- * and ahost_log_flush may be called from elsewhere. The library by itself never
- * exits, prints, or touches process signals, environment, standard streams or
- * global allocators: those are the program's, and its script's if that asks for
- * them (require "ahost.process", "ahost.log").
+ * A host belongs to the thread that opened it; only ahost_stop,
+ * ahost_signal, ahost_log_flush and ahost_interrupt may be called from
+ * elsewhere. The library by itself never exits, prints, or touches process
+ * signals, environment, standard streams or global allocators: those are the
+ * program's, and its script's if that asks for them (require "ahost.process",
+ * "ahost.log").
  */
 #ifndef AHOST_H
 #define AHOST_H
@@ -67,6 +68,21 @@ typedef void ahost_log_function(void *data, int level, const char *logger,
                                 const char *text);
 
 /*
+ * Has ahost_interrupted(host) called on the host's thread soon, as by
+ * pthread_kill with a process signal whose handler does that. Called in other
+ * threads: a watchdog's, or whichever calls ahost_interrupt.
+ */
+typedef void ahost_interrupt_function(void *data);
+
+/*
+ * Is told, once, of code that keeps the loop from turning inside a C function,
+ * where no traceback can be had of it: for how many seconds so far, and the
+ * number of the task (0: not known). Called in the watchdog's thread while it
+ * lasts. When it is over, a record is logged in any case.
+ */
+typedef void ahost_blocked_function(void *data, double seconds, unsigned task);
+
+/*
  * What a host is opened with. Set `size` to sizeof(ahost_options) and leave
  * the rest zero for the defaults; fields are only ever added at the end.
  */
@@ -87,6 +103,21 @@ typedef struct ahost_options {
     /* Records below this level are dropped, AHOST_LOG_DEBUG lets all pass; the
      * script may say otherwise (require "ahost.log"). 0: AHOST_LOG_NOTICE */
     int log_level;
+    /* Lua code that keeps the loop for this many seconds is logged, with its
+     * traceback, while it still does (logger "ahost.watchdog"); a thread looks
+     * after it while ahost_run runs. 0: none does */
+    double stall;
+    /* ... and for this many: an error is raised in it, with code FAILED. Code
+     * that catches it and goes on as long again gets one at each instruction
+     * until its task waits or has ended. 0: never */
+    double stall_kill;
+    double lag; /* a turn of the loop that takes longer is logged; 0: none is */
+    /* Without this, code that is to be stopped is so when it allocates memory
+     * in Lua, which is soon but for pure calculations. NULL: none */
+    ahost_interrupt_function *interrupt;
+    void *interrupt_data;
+    ahost_blocked_function *blocked; /* NULL: nobody is told */
+    void *blocked_data;
 } ahost_options;
 
 /*
@@ -136,6 +167,21 @@ AHOST_API int ahost_signal(ahost *host, int number);
  * May be called from any thread and from a signal handler, until ahost_close.
  */
 AHOST_API void ahost_log_flush(ahost *host, int milliseconds);
+
+/*
+ * Stops the Lua code that runs now: an error with code FAILED and message
+ * "interrupted" is raised in its task at its next instruction; a C function
+ * that it is in ends first. Does nothing to tasks that wait. Returns 1 when
+ * code runs that is to be stopped, else 0. May be called from any thread while
+ * ahost_run runs, and from a signal handler if options.interrupt may be.
+ */
+AHOST_API int ahost_interrupt(ahost *host);
+
+/*
+ * What options.interrupt asks for: to be called on the host's thread, in a
+ * signal handler, until ahost_close. Does nothing when nothing is wanted.
+ */
+AHOST_API void ahost_interrupted(ahost *host);
 
 /* Why a script could not be loaded: file, line and message; never NULL. What
  * fails while it runs is logged, with its traceback. */

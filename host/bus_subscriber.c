@@ -10,21 +10,18 @@
 
 #include "bus.h"
 #include "host.h"
+#include "mailbox.h"
 
 #define SUBSCRIBER_TYPE "ahost.subscriber"
 
-enum { DEFAULT_MAX = 100 };
-
-/* User values: the queue, a ring of packed messages; its taps by channels. */
-enum { SUBSCRIBER_QUEUE = 1, SUBSCRIBER_TAPS, SUBSCRIBER_VALUES = 2 };
+/* User values: that of the mailbox; the taps by channels. */
+enum { SUBSCRIBER_TAPS = 2, SUBSCRIBER_VALUES = 2 };
 
 typedef struct subscriber {
     ahost *host;
     ahost__owned owned;
     ahost__link taps;
-    ahost__link waiters;
-    lua_Integer max, first, count; /* of the ring; first is from 0 */
-    lua_Integer dropped;
+    ahost__mailbox mailbox; /* of packed messages */
     uint8_t listens;
 } subscriber;
 
@@ -61,7 +58,7 @@ static void stop(subscriber *s) {
 static void on_context_end(ahost__owned *owned) {
     subscriber *s = ahost__container_of(owned, subscriber, owned);
     stop(s);
-    ahost__settle_all(&s->waiters, AHOST__CLOSED);
+    ahost__settle_all(&s->mailbox.waiters, AHOST__CLOSED);
 }
 
 static const ahost__owned_type owned_subscriber = {"subscriber", 0,
@@ -93,46 +90,6 @@ static void add_tap(lua_State *L, int box, int bus, int message) {
 
 /* ---- messages ----------------------------------------------------------- */
 
-/* Appends the packed message at `item` to the queue, unless it is full. */
-static void put(lua_State *L, subscriber *s, int box, int item) {
-    if (s->count == s->max) {
-        s->dropped++;
-        return;
-    }
-    lua_getiuservalue(L, box, SUBSCRIBER_QUEUE);
-    lua_pushvalue(L, item);
-    lua_rawseti(L, -2, (s->first + s->count) % s->max + 1);
-    lua_pop(L, 1);
-    s->count++;
-}
-
-/* Pushes the oldest message and takes it off the queue of the subscriber at
- * index 1. An empty ring starts from the beginning, so that one that never
- * fills stays small. */
-static void take(lua_State *L, subscriber *s) {
-    lua_getiuservalue(L, 1, SUBSCRIBER_QUEUE);
-    lua_rawgeti(L, -1, s->first + 1);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, s->first + 1);
-    lua_remove(L, -2);
-    s->first = --s->count > 0 ? (s->first + 1) % s->max : 0;
-}
-
-/* Hands the message to the task that has waited longest, if memory permits. */
-static int hand_over(lua_State *L, subscriber *s, int item) {
-    ahost__wait *waiting = ahost__wait_first(&s->waiters);
-    if (waiting == NULL)
-        return 0;
-    lua_pushvalue(L, item);
-    if (!ahost__wait_value(L, waiting)) {
-        lua_pop(L, 1);
-        return 0;
-    }
-    waiting->value = 1;
-    ahost__settle(waiting, 0);
-    return 1;
-}
-
 /* The subscribers are put on the stack first: a finalizer may end others. */
 void ahost__channel_tell(lua_State *L, ahost__channel *channel, int last) {
     int top = lua_gettop(L), item = top + 1, end;
@@ -146,8 +103,8 @@ void ahost__channel_tell(lua_State *L, ahost__channel *channel, int last) {
     end = lua_gettop(L);
     for (int box = item + 2; box <= end; box++) {
         subscriber *s = lua_touserdata(L, box);
-        if (s != NULL && s->listens && !hand_over(L, s, item))
-            put(L, s, box, item);
+        if (s != NULL && s->listens)
+            ahost__mailbox_deliver(L, &s->mailbox, box, item);
     }
     lua_settop(L, top);
 }
@@ -175,19 +132,19 @@ static const ahost__wait_type next_wait = {"the next message", finish_next,
 /* Takes a message of the subscriber at index 1, or waits for one. */
 static int receive(lua_State *L, subscriber *s, const ahost__wait_type *type,
                    double timeout) {
-    int there = s->count > 0;
+    int there = s->mailbox.count > 0;
     ahost__wait *w;
     if (there && !ahost__must_yield(L)) {
-        take(L, s);
+        ahost__mailbox_take(L, &s->mailbox, 1);
         return ahost__unpack_message(L, -1);
     }
     w = ahost__wait_begin(L, type, s);
     if (there) {
-        take(L, s);
+        ahost__mailbox_take(L, &s->mailbox, 1);
         ahost__settle(w, 0);
     } else {
         ahost__wait_timeout(w, timeout);
-        ahost__list_append(&s->waiters, &w->link);
+        ahost__list_append(&s->mailbox.waiters, &w->link);
     }
     return ahost__await(L, w);
 }
@@ -196,7 +153,7 @@ static int receive(lua_State *L, subscriber *s, const ahost__wait_type *type,
 static int subscriber_message(lua_State *L) {
     subscriber *s = check_subscriber(L);
     double timeout = ahost__opt_timeout(L, 2);
-    if (s->count == 0 && !s->listens)
+    if (s->mailbox.count == 0 && !s->listens)
         return ahost__fail(L, AHOST__CLOSED, "subscriber:message");
     return receive(L, s, &message_wait, timeout);
 }
@@ -204,7 +161,7 @@ static int subscriber_message(lua_State *L) {
 /* sub(): the next message and its arguments, or nil when closed */
 static int subscriber_next(lua_State *L) {
     subscriber *s = check_subscriber(L);
-    if (s->count == 0 && !s->listens)
+    if (s->mailbox.count == 0 && !s->listens)
         return 0;
     return receive(L, s, &next_wait, -1);
 }
@@ -221,19 +178,6 @@ static int subscriber_messages(lua_State *L) {
 
 /* ---- subscribers -------------------------------------------------------- */
 
-/* Option max of the table at `arg`. */
-static lua_Integer check_max(lua_State *L, int arg) {
-    lua_Integer max = DEFAULT_MAX;
-    lua_getfield(L, arg, "max");
-    if (!lua_isnil(L, -1)) {
-        luaL_argcheck(L, lua_isinteger(L, -1), arg, "max must be an integer");
-        max = lua_tointeger(L, -1);
-    }
-    luaL_argcheck(L, max > 0, arg, "max must be 1 or more");
-    lua_pop(L, 1);
-    return max;
-}
-
 /* Raises unless the arguments from `first` to `last` are messages. */
 static void check_messages(lua_State *L, int first, int last) {
     luaL_checktype(L, first, LUA_TSTRING);
@@ -246,12 +190,9 @@ static subscriber *push_subscriber(lua_State *L, lua_Integer max) {
     memset(s, 0, sizeof(*s));
     s->host = ahost__of(L);
     ahost__list_init(&s->taps);
-    ahost__list_init(&s->waiters);
-    s->max = max;
+    ahost__mailbox_init(L, &s->mailbox, max);
     s->listens = 1;
     luaL_setmetatable(L, SUBSCRIBER_TYPE);
-    lua_newtable(L);
-    lua_setiuservalue(L, -2, SUBSCRIBER_QUEUE);
     lua_newtable(L);
     lua_setiuservalue(L, -2, SUBSCRIBER_TAPS);
     ahost__push_addresses(L);
@@ -265,13 +206,12 @@ static subscriber *push_subscriber(lua_State *L, lua_Integer max) {
 int ahost__bus_subscriber(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     int last = lua_gettop(L);
-    lua_Integer max = DEFAULT_MAX;
+    int options = last > 2 && lua_istable(L, last);
+    lua_Integer max;
     subscriber *s;
     ahost__check_bus(L, 1);
-    if (last > 2 && lua_istable(L, last)) {
-        max = check_max(L, last);
-        last--;
-    }
+    max = ahost__mailbox_opt_max(L, options ? last : last + 1);
+    last -= options;
     check_messages(L, 2, last);
     ahost__context_check_open(L, ctx, "subscriber");
     luaL_checkstack(L, LUA_MINSTACK, "too many messages");
@@ -300,10 +240,8 @@ static int subscriber_subscribe(lua_State *L) {
 static int subscriber_close(lua_State *L) {
     subscriber *s = check_subscriber(L);
     stop(s);
-    ahost__settle_all(&s->waiters, AHOST__CLOSED);
-    s->first = s->count = 0;
-    lua_newtable(L);
-    lua_setiuservalue(L, 1, SUBSCRIBER_QUEUE);
+    ahost__settle_all(&s->mailbox.waiters, AHOST__CLOSED);
+    ahost__mailbox_clear(L, &s->mailbox, 1);
     lua_newtable(L);
     lua_setiuservalue(L, 1, SUBSCRIBER_TAPS);
     return 0;
@@ -319,7 +257,7 @@ static int subscriber_index(lua_State *L) {
     subscriber *s = check_subscriber(L);
     if (lua_type(L, 2) == LUA_TSTRING &&
         strcmp(lua_tostring(L, 2), "dropped") == 0) {
-        lua_pushinteger(L, s->dropped);
+        lua_pushinteger(L, s->mailbox.dropped);
         return 1;
     }
     lua_settop(L, 2);

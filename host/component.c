@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 
 #include "host.h"
+#include "loader.h"
 #include "modules.h"
 #include "resource.h"
 
@@ -132,6 +133,33 @@ static int stop_timeout(lua_State *L) {
     return 1;
 }
 
+/* Field `name` of the table at index 1, or the fallback. */
+static lua_Integer limit(lua_State *L, const char *name, lua_Integer fallback) {
+    lua_Integer value = fallback;
+    if (lua_getfield(L, 1, name) != LUA_TNIL) {
+        value = luaL_checkinteger(L, -1);
+        luaL_argcheck(L, value > 0 && value <= UINT32_MAX, 1, name);
+    }
+    lua_pop(L, 1);
+    return value;
+}
+
+/* runtime.limits{memory=, connections=, line=, events=, items=}: bytes that the
+ * host may take, and what holds where a program does not say how much */
+static int limits(lua_State *L) {
+    ahost *h = ahost__of(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    if (lua_getfield(L, 1, "memory") != LUA_TNIL)
+        h->memory_limit = (size_t)luaL_checkinteger(L, -1);
+    h->defaults =
+        (ahost__defaults){.connections = (uint32_t)limit(
+                              L, "connections", h->defaults.connections),
+                          .line = (uint32_t)limit(L, "line", h->defaults.line),
+                          .events = limit(L, "events", h->defaults.events),
+                          .items = limit(L, "items", h->defaults.items)};
+    return 0;
+}
+
 static const luaL_Reg functions[] = {{"application", new_application},
                                      {"context", new_context},
                                      {"place", place},
@@ -143,6 +171,9 @@ static const luaL_Reg functions[] = {{"application", new_application},
                                      {"waiting", ahost__component_waiting},
                                      {"stops", ahost__component_stops},
                                      {"stop_timeout", stop_timeout},
+                                     {"limits", limits},
+                                     {"watchdog", ahost__component_watchdog},
+                                     {"bundled", ahost__bundled_components},
                                      {NULL, NULL}};
 
 int ahost__open_component(lua_State *L) {

@@ -175,6 +175,8 @@ int ahost__net_connect(lua_State *L) {
     int err;
     lua_settop(L, OPTIONS);
     ahost__check_address(L, ADDRESS, &address);
+    luaL_argcheck(L, !address.is_passed, ADDRESS,
+                  "a passed socket can only be listened on");
     read_local(L, &address, &local);
     ahost__address_to_loopback(&address);
     ahost__context_check_open(L, ctx, "connect");

@@ -17,6 +17,9 @@ typedef struct ahost__owned_type {
     /* The context ends: release the thing. Must not wait or use Lua. */
     void (*close)(ahost__owned *owned);
     int acts; /* true for what calls the context's code later: timers */
+    /* Adds fields that tell of the thing to the table on the top. NULL: there
+     * is nothing to tell. Must not call Lua code. */
+    void (*describe)(lua_State *L, ahost__owned *owned);
 } ahost__owned_type;
 
 /* Something that a context closes when it ends; embedded in the thing. */

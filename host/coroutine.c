@@ -40,6 +40,7 @@ static void restore_mask(lua_State *L, lua_KContext floor) {
  * to L, -1 with the error on the top, or -2 when it waits. */
 static int resume(lua_State *L, lua_State *co, int arguments, int first) {
     ahost *h = ahost__of(L);
+    lua_State *outer;
     int status, results;
     if (first && waits(co)) {
         lua_pushliteral(L, "cannot resume non-suspended coroutine");
@@ -50,7 +51,10 @@ static int resume(lua_State *L, lua_State *co, int arguments, int first) {
         return -1;
     }
     lua_xmove(L, co, arguments);
+    outer = ahost__run_in(h, co);
     status = lua_resume(co, L, arguments, &results);
+    ahost__run_in(h, outer);
+    ahost_interrupted(h);
     if (status == LUA_YIELD && h->awaiting)
         return -2;
     if (!ahost__returned(status)) {
@@ -64,6 +68,15 @@ static int resume(lua_State *L, lua_State *co, int arguments, int first) {
     }
     lua_xmove(co, L, results);
     return results;
+}
+
+/* Closes the variables of a coroutine, in it. */
+static int reset(lua_State *L, lua_State *co) {
+    ahost *h = ahost__of(L);
+    lua_State *outer = ahost__run_in(h, co);
+    int status = lua_resetthread(co);
+    ahost__run_in(h, outer);
+    return status;
 }
 
 /* ---- coroutine.resume --------------------------------------------------- */
@@ -103,7 +116,7 @@ static int wrap_failed(lua_State *L, lua_State *co) {
     ahost__task *task = ahost__of(L)->current;
     int status = lua_status(co);
     if (!ahost__returned(status)) {
-        status = lua_resetthread(co);
+        status = reset(L, co);
         lua_xmove(co, L, 1);
     }
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
@@ -229,7 +242,7 @@ static int coroutine_close(lua_State *L) {
         return luaL_error(L, "cannot close a %s coroutine",
                           co == L ? "running" : "normal");
     h->unwaitable++;
-    status = lua_resetthread(co);
+    status = reset(L, co);
     h->unwaitable--;
     lua_pushboolean(L, status == LUA_OK);
     if (status == LUA_OK)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activation.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -135,6 +136,7 @@ static int open_lua(ahost *h) {
     if (h->L == NULL)
         return AHOST_NO_MEMORY;
     *(ahost **)lua_getextraspace(h->L) = h;
+    h->runs.L = h->L;
     lua_pushcfunction(h->L, open_state);
     if (lua_pcall(h->L, 0, 0, 0) == LUA_OK)
         return AHOST_OK;
@@ -157,6 +159,13 @@ static void read_options(ahost *h, const ahost_options *given) {
     for (const int *n = options.signals; n != NULL && *n != 0; n++)
         if (*n > 0 && *n <= 64)
             h->passed_signals |= (uint64_t)1 << (*n - 1);
+    h->runs.stall = options.stall > 0 ? options.stall : 0;
+    h->runs.stall_kill = options.stall_kill > 0 ? options.stall_kill : 0;
+    h->runs.lag = options.lag > 0 ? (uint64_t)(options.lag * 1e9) : 0;
+    h->runs.interrupt = options.interrupt;
+    h->runs.interrupt_data = options.interrupt_data;
+    h->runs.blocked = options.blocked;
+    h->runs.blocked_data = options.blocked_data;
     h->argc = options.argc;
     h->argv = options.argv;
 }
@@ -178,6 +187,8 @@ static void init_lists(ahost *h) {
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
+    h->defaults = (ahost__defaults){
+        .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
 }
 
 int ahost_open(ahost **host, const ahost_options *options) {
@@ -338,6 +349,9 @@ int ahost_run(ahost *h) {
     if (h == NULL || h->running)
         return 2;
     h->running = 1;
+    if (ahost__watchdog_set(h) != 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost.watchdog",
+                   "there is no thread to be had: stalls are not noticed");
     run_to_the_end(h);
     return h->exit_status;
 }
@@ -388,6 +402,7 @@ void ahost_close(ahost *h) {
     }
     ahost__log_detach(h);
     close_loop(h);
+    ahost__watchdog_stop(h);
     ahost__standard_restore(h);
     if (h->L != NULL)
         lua_close(h->L);
@@ -395,6 +410,7 @@ void ahost_close(ahost *h) {
     ahost__tasks_free(h);
     ahost__streams_free(h);
     ahost__log_close(h, log_flush_time);
+    ahost__activation_free(h);
     ahost__log_levels_free(h);
     free(h->errmsg);
     free(h);

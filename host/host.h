@@ -11,17 +11,22 @@
 #include "context.h"
 #include "error.h"
 #include "frame.h"
+#include "lag.h"
 #include "list.h"
 #include "memory.h"
 #include "task.h"
 #include "timers.h"
 #include "virtual_clock.h"
+#include "watchdog.h"
 
 /* One buffer for what the kernel delivers, shared by all streams: whoever needs
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
 
 typedef struct ahost__logging ahost__logging;
+enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
+
+typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 
@@ -29,6 +34,14 @@ typedef struct ahost__pool_slot {
     lua_State *co;
     uint32_t slot;
 } ahost__pool_slot;
+
+/* What is taken where a program does not say how much. */
+typedef struct ahost__defaults {
+    uint32_t connections; /* of a server at once */
+    uint32_t line;        /* bytes of a line, or up to a delimiter */
+    lua_Integer events;   /* waiting for an iterator or a subscriber */
+    lua_Integer items;    /* in a queue */
+} ahost__defaults;
 
 struct ahost {
     lua_State *L; /* main coroutine: runs openings, jobs and the last close */
@@ -48,14 +61,18 @@ struct ahost {
     int awaiting;      /* the coroutine that just yielded did so to wait */
     int unwaitable;    /* inside a coroutine.close, which cannot be waited in */
     int lua_allowed;   /* false in libuv callbacks (rule 4) */
+    ahost__runs runs;  /* what the watchdog looks at */
     uv_idle_t more;    /* active while ready tasks wait for the next turn */
 
     /* streams with gathered output, sent at the end of the turn */
     ahost__link dirty;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
+    ahost__lag lag;
     char *read_buffer;
-    size_t lingering; /* closed streams that still send */
+    size_t lingering;        /* closed streams that still send */
+    size_t connections;      /* of servers, open */
+    size_t closing_journals; /* given up, and still at work */
     /* metatables, to be told by their identity */
     const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
     int task_meta_ref, named_task_meta_ref; /* registry references */
@@ -65,8 +82,9 @@ struct ahost {
     uint64_t clock_due; /* milliseconds that the clock is armed for */
     uint32_t timer_starts;
     ahost__virtual_clock virtual_clock;
-    ahost__link limits;       /* of tests */
-    unsigned socket_requests; /* connects and writes that libuv is at */
+    ahost__link limits;            /* of tests */
+    ahost__activation *activation; /* sockets it was started with, or NULL */
+    unsigned socket_requests;      /* connects and writes that libuv is at */
 
     /* tasks and their pooled coroutines */
     ahost__link task_slabs;
@@ -112,7 +130,9 @@ struct ahost {
     ahost__link captures;    /* of records; open ones, oldest first */
     ahost__logging *logging; /* where records go instead of `log`, or NULL */
     size_t log_pending;      /* records that wait to be written there; atomic */
+    uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
+    ahost__defaults defaults;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
     long refusals;
@@ -133,6 +153,25 @@ static inline uint64_t ahost__now(const ahost *h) {
     return now != 0 ? now : uv_hrtime() + h->virtual_clock.offset;
 }
 
+/* A run begins, or ends: the watchdog sees the number change. One thread writes
+ * it, so that no atomic addition is needed. */
+static inline void ahost__run_begins(ahost *h) {
+    __atomic_store_n(&h->runs.number, (h->runs.number + 2) | 1,
+                     __ATOMIC_RELEASE);
+}
+
+static inline void ahost__run_ends(ahost *h) {
+    __atomic_store_n(&h->runs.number, h->runs.number & ~1u, __ATOMIC_RELEASE);
+}
+
+/* From now on L is the coroutine that runs; returns the one before. What looks
+ * at it may be a signal handler. */
+static inline lua_State *ahost__run_in(ahost *h, lua_State *L) {
+    lua_State *outer = h->runs.L;
+    __atomic_store_n(&h->runs.L, L, __ATOMIC_RELEASE);
+    return outer;
+}
+
 /* Something failed that nobody handles: the exit status is at least 1. */
 void ahost__host_failed(ahost *h);
 
@@ -150,7 +189,7 @@ void ahost__request_stop(ahost *h);
 void ahost__check_starting(ahost *h);
 
 /* Pushes "file:line" of the innermost Lua function of a coroutine (NULL: of
- * none), or "". */
+ * none), of the program's own if there is one, or "". */
 const char *ahost__push_place(lua_State *L, lua_State *co);
 
 /* Logs the task's name, what it waits for and where in its code, after "task

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "host.h"
+#include "log.h"
 #include "modules.h"
 
 /* host.stop([status [, force]]): of several statuses the largest is kept,
@@ -30,12 +31,14 @@ static void count_handle(uv_handle_t *handle, void *count) {
         ++*(size_t *)count;
 }
 
-/* host.stats() -> {tasks=, handles=, memory=, lua_memory=, coroutines=} */
+/* host.stats([restart]) -> {tasks=, handles=, memory=, lua_memory=,
+ * coroutines=, connections=, log=, lag=}: see lua/meta/host.lua. With
+ * `restart`, the longest turn of the loop is looked for anew. */
 static int host_stats(lua_State *L) {
     ahost *h = ahost__of(L);
     size_t handles = 0;
     uv_walk(h->loop, count_handle, &handles);
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 8);
     set_count(L, "tasks", h->task_count);
     set_count(L, "handles", handles);
     set_count(L, "memory", h->memory);
@@ -43,6 +46,13 @@ static int host_stats(lua_State *L) {
               (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
                   (size_t)lua_gc(L, LUA_GCCOUNTB));
     set_count(L, "coroutines", h->co_slots);
+    set_count(L, "connections", h->connections);
+    ahost__log_push_counts(L, h);
+    lua_setfield(L, -2, "log");
+    ahost__lag_push(L, h);
+    lua_setfield(L, -2, "lag");
+    if (lua_toboolean(L, 1))
+        h->lag.longest = 0;
     return 1;
 }
 

@@ -57,8 +57,25 @@ static int set_options(int fd, const struct sockaddr *sa, int reuseport) {
     return 0;
 }
 
-/* A bound and listening socket, or a negative code. The mode is set before
- * anybody can connect. */
+static int is_file(const ahost__address *address) {
+    return address->is_unix && address->path[0] != '@';
+}
+
+/* Binds the socket. The mode of a Unix socket is that of its file from the
+ * first moment on, but for what the umask takes away, which is given back
+ * before anybody can connect. */
+static int bind_to(int fd, const struct sockaddr *sa,
+                   const ahost__address *address, int mode) {
+    int has_mode = mode >= 0 && is_file(address);
+    if (has_mode)
+        fchmod(fd, (mode_t)mode); /* as Linux has it; elsewhere no harm */
+    if (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
+        (has_mode && chmod(address->path, (mode_t)mode) != 0))
+        return -errno;
+    return 0;
+}
+
+/* A bound and listening socket, or a negative code. */
 static int listen_on(const ahost__address *address,
                      const ahost__listen_options *options) {
     struct sockaddr_storage storage;
@@ -69,14 +86,12 @@ static int listen_on(const ahost__address *address,
     fd = ahost__new_socket(sa->sa_family, SOCK_STREAM);
     if (fd < 0)
         return fd;
-    if (address->is_unix && address->path[0] != '@')
+    if (is_file(address))
         remove_stale(sa, address->path);
     err = set_options(fd, sa, options->reuseport);
-    if (err == 0 &&
-        (bind(fd, sa, ahost__sockaddr_length(sa)) != 0 ||
-         (address->is_unix && options->mode >= 0 && address->path[0] != '@' &&
-          chmod(address->path, (mode_t)options->mode) != 0) ||
-         listen(fd, options->backlog) != 0))
+    if (err == 0)
+        err = bind_to(fd, sa, address, options->mode);
+    if (err == 0 && listen(fd, options->backlog) != 0)
         err = -errno;
     if (err == 0)
         return fd;
@@ -90,24 +105,62 @@ static void on_retry(ahost__timer *timer) {
     ahost__listener_start(listener);
 }
 
+/* Fills the zeroed listener with a descriptor; 0 or a code. */
+static int open_socket(ahost *h, ahost__listener *listener,
+                       const ahost__address *address,
+                       const ahost__listen_options *options) {
+    int is_unix = address->is_unix, err = 0;
+    if (address->is_passed)
+        err = ahost__passed_socket_use(h, address->host, &listener->passed,
+                                       &is_unix);
+    listener->is_unix = (uint8_t)is_unix;
+    if (err != 0)
+        return err;
+    listener->fd =
+        address->is_passed ? listener->passed->fd : listen_on(address, options);
+    return listener->fd < 0 ? listener->fd : 0;
+}
+
+/* A passed socket stays open: whoever listens next may have it. */
+static void close_socket(ahost__listener *listener) {
+    if (listener->passed != NULL)
+        ahost__passed_socket_release(listener->passed);
+    else
+        close(listener->fd);
+    listener->passed = NULL;
+    listener->fd = -1;
+}
+
 int ahost__listener_open(ahost *h, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options) {
-    int fd = listen_on(address, options), err;
-    if (fd < 0)
-        return fd;
-    err = uv_poll_init(h->loop, &listener->poll, fd);
+    int err = open_socket(h, listener, address, options);
+    if (err != 0)
+        return err;
+    err = uv_poll_init(h->loop, &listener->poll, listener->fd);
     if (err != 0) {
-        close(fd);
+        close_socket(listener);
         return err;
     }
     listener->host = h;
-    listener->fd = fd;
     listener->retry.fire = on_retry;
     listener->is_unix = (uint8_t)address->is_unix;
-    if (address->is_unix && address->path[0] != '@')
+    if (is_file(address))
         strcpy(listener->path, address->path);
     return 0;
+}
+
+int ahost__listener_fail(lua_State *L, int err, const ahost__address *address) {
+    const char *why = err == AHOST__NOTFOUND
+                          ? "the program was started with no such socket "
+                            "(LISTEN_FDS)"
+                          : "this is no stream socket that listens";
+    ahost__push_address(L, address);
+    lua_pushfstring(L, "listen on %s", lua_tostring(L, -1));
+    if (address->is_passed && (err == AHOST__NOTFOUND || err == UV_EINVAL))
+        return ahost__fail_text(L, ahost__code_name(err), lua_tostring(L, -1),
+                                "%s", why);
+    return ahost__fail(L, err, "%s", lua_tostring(L, -1));
 }
 
 /* ---- watching ----------------------------------------------------------- */
@@ -204,8 +257,7 @@ void ahost__listener_close(ahost__listener *listener) {
     uv_close((uv_handle_t *)&listener->poll, on_closed);
     if (listener->path[0] != '\0')
         unlink(listener->path);
-    close(listener->fd);
-    listener->fd = -1;
+    close_socket(listener);
 }
 
 void ahost__listener_push_address(lua_State *L,

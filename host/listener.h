@@ -10,6 +10,7 @@
 
 #include <lua.h>
 
+#include "activation.h"
 #include "address.h"
 #include "stream.h"
 
@@ -24,6 +25,7 @@ struct ahost__listener {
     void (*ready)(ahost__listener *listener);
     void (*released)(ahost__listener *listener); /* the handle is closed */
     uint8_t is_unix, watching, exhausted;
+    ahost__passed_socket *passed; /* whose descriptor it is, or NULL */
     char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
 };
 
@@ -35,10 +37,14 @@ typedef struct ahost__listen_options {
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options);
 
-/* Listens; 0 or a code. The address needs no lookup. */
+/* Listens; 0 or a code. The address needs no lookup. A passed socket is what it
+ * is: options change nothing. */
 int ahost__listener_open(ahost *h, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options);
+
+/* -> nil, err: why that has failed */
+int ahost__listener_fail(lua_State *L, int err, const ahost__address *address);
 
 /* Starts and stops the calls of `ready`. */
 void ahost__listener_start(ahost__listener *listener);

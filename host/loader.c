@@ -65,6 +65,21 @@ void ahost__open_modules(lua_State *L) {
     ahost__open_coroutine(L);
 }
 
+int ahost__bundled_components(lua_State *L) {
+    static const char prefix[] = "ahost.components.";
+    const size_t size = sizeof(prefix) - 1;
+    lua_newtable(L);
+    for (size_t i = 0; i < ahost__embedded_count; i++) {
+        const char *name = ahost__embedded_files[i].name;
+        if (strncmp(name, prefix, size) != 0 ||
+            strchr(name + size, '.') != NULL)
+            continue;
+        lua_pushstring(L, name + size);
+        lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+    }
+    return 1;
+}
+
 void ahost__search_beside(lua_State *L, const char *script) {
     const char *slash = strrchr(script, '/');
     if (slash == NULL)

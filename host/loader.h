@@ -10,6 +10,9 @@
  * and replaces the functions that have to know about tasks. Raises. */
 void ahost__open_modules(lua_State *L);
 
+/* () -> {name, ...}: the components that come with ahost, sorted by name. */
+int ahost__bundled_components(lua_State *L);
+
 /* Lets `require` find modules beside a script first. */
 void ahost__search_beside(lua_State *L, const char *script);
 

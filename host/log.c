@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void ahost__log_write(ahost *h, const ahost__log_record *record) {
+    ahost__log_count(h, record->level);
     if (ahost__capture_text(h, record))
         ahost__log_deliver(h, record);
 }
@@ -45,14 +47,26 @@ void ahost__log(ahost *h, int level, const char *logger, const char *format,
     va_end(arguments);
 }
 
+/* Whether a function is the host's own: its source is embedded. */
+static int is_embedded(const lua_Debug *ar) {
+    static const char prefix[] = "@lua/ahost/";
+    return strncmp(ar->source, prefix, sizeof(prefix) - 1) == 0;
+}
+
 const char *ahost__push_place(lua_State *L, lua_State *co) {
-    lua_Debug ar;
+    lua_Debug ar, best = {.currentline = 0};
     for (int level = 0; co != NULL && lua_getstack(co, level, &ar); level++) {
         lua_getinfo(co, "Sl", &ar);
-        if (ar.currentline > 0)
-            return lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+        if (ar.currentline <= 0)
+            continue;
+        if (best.currentline == 0 || !is_embedded(&ar))
+            best = ar;
+        if (!is_embedded(&best))
+            break;
     }
-    return lua_pushliteral(L, "");
+    if (best.currentline == 0)
+        return lua_pushliteral(L, "");
+    return lua_pushfstring(L, "%s:%d", best.short_src, best.currentline);
 }
 
 void ahost__log_waiting(lua_State *L, int level, ahost__task *task,

@@ -29,6 +29,12 @@ int ahost__log_set_level(ahost *h, const char *logger, int level);
 /* "info": the name of the level, or of the next one below it. */
 const char *ahost__log_level_name(int level);
 
+/* Notes that a record of that level has been written. */
+void ahost__log_count(ahost *h, int level);
+
+/* Pushes {critical=, error=, ...}: how many records have been written. */
+void ahost__log_push_counts(lua_State *L, const ahost *h);
+
 /* The level named by the argument at `arg`. */
 int ahost__check_log_level(lua_State *L, int arg);
 

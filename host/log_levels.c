@@ -18,24 +18,39 @@ typedef struct rule {
 static const struct {
     int level;
     const char *name;
-} levels[] = {
+} levels[AHOST__LOG_LEVELS] = {
     {AHOST_LOG_CRITICAL, "critical"}, {AHOST_LOG_ERROR, "error"},
     {AHOST_LOG_WARNING, "warning"},   {AHOST_LOG_NOTICE, "notice"},
     {AHOST_LOG_INFO, "info"},         {AHOST_LOG_DEBUG, "debug"},
 };
 
-enum { LEVELS = sizeof(levels) / sizeof(levels[0]) };
+/* The place of a level, or of the next one below it, in the table. */
+static int place_of(int level) {
+    int i = 0;
+    while (i < AHOST__LOG_LEVELS - 1 && level < levels[i].level)
+        i++;
+    return i;
+}
 
 const char *ahost__log_level_name(int level) {
-    for (int i = 0; i < LEVELS; i++)
-        if (level >= levels[i].level)
-            return levels[i].name;
-    return "debug";
+    return levels[place_of(level)].name;
+}
+
+void ahost__log_count(ahost *h, int level) {
+    h->log_counts[place_of(level)]++;
+}
+
+void ahost__log_push_counts(lua_State *L, const ahost *h) {
+    lua_createtable(L, 0, AHOST__LOG_LEVELS);
+    for (int i = 0; i < AHOST__LOG_LEVELS; i++) {
+        lua_pushinteger(L, (lua_Integer)h->log_counts[i]);
+        lua_setfield(L, -2, levels[i].name);
+    }
 }
 
 int ahost__check_log_level(lua_State *L, int arg) {
     const char *name = luaL_checkstring(L, arg);
-    for (int i = 0; i < LEVELS; i++)
+    for (int i = 0; i < AHOST__LOG_LEVELS; i++)
         if (strcmp(levels[i].name, name) == 0)
             return levels[i].level;
     return luaL_argerror(

@@ -47,6 +47,7 @@ static int write_record(lua_State *L) {
     record.logger = ((logger *)lua_touserdata(L, 2))->name;
     record.data_size = ahost__push_log_text(L, 3);
     record.text = lua_tostring(L, -3);
+    ahost__log_count(h, record.level);
     if (!ahost__list_empty(&h->captures) && !ahost__capture_values(L, &record))
         return 0;
     if (lua_istable(L, -1) && ahost__log_wants_json(h)) {

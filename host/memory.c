@@ -60,5 +60,7 @@ void *ahost__lua_alloc(void *ud, void *block, size_t old_size,
     /* Rule 4: a libuv callback must not make Lua objects. */
     assert(new_size <= old_size || h->lua_allowed);
 #endif
+    if (__atomic_load_n(&h->runs.attention, __ATOMIC_RELAXED))
+        ahost__attend(h);
     return ahost__resize(h, block, old_size, new_size);
 }

@@ -8,16 +8,19 @@
 
 #include "bus.h"
 #include "component.h"
+#include "journal.h"
 #include "json.h"
 #include "net.h"
 #include "signals.h"
 
 int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
+int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
+int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
@@ -28,15 +31,18 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
+    X("ahost.control.introspection", ahost__open_introspection)                \
     X("ahost.error", ahost__open_error)                                        \
-    X("ahost.host", ahost__open_host)                                          \
+    X("ahost.host.core", ahost__open_host)                                     \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.log.sinks", ahost__open_log_sinks)                                \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process", ahost__open_process)                                    \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
+    X("ahost.systemd.protocol", ahost__open_systemd)                           \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.time", ahost__open_time)                                          \

@@ -46,6 +46,7 @@ static ahost__task *shift(ahost *h) {
 
 void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
     ahost__task *outer = h->current;
+    lua_State *outer_co;
     int unwaitable = h->unwaitable;
     int results, status;
     int arguments = task->started ? 0 : lua_gettop(task->co) - 1;
@@ -57,11 +58,15 @@ void ahost__task_resume(ahost *h, ahost__task *task, lua_State *from) {
     task->credit = AHOST__CREDIT;
     h->current = task;
     h->unwaitable = 0;
+    outer_co = ahost__run_in(h, task->co);
     status = lua_resume(task->co, from, arguments, &results);
+    ahost__run_in(h, outer_co);
     task = h->current; /* a series goes on as another task */
     h->unwaitable = unwaitable;
     h->current = outer;
     h->awaiting = 0;
+    if (__atomic_load_n(&h->runs.attention, __ATOMIC_RELAXED) && outer == NULL)
+        ahost__unattended(h, task);
     if (status != LUA_YIELD)
         ahost__task_ended(task, status);
 }
@@ -110,15 +115,15 @@ static void run_job(ahost *h, ahost__link *link) {
 /* Runs one job or task; false when there is none. */
 static int run_one(ahost *h) {
     ahost__link *job = ahost__list_shift(&h->jobs);
-    ahost__task *task;
-    if (job != NULL) {
+    ahost__task *task = job == NULL ? shift(h) : NULL;
+    if (job == NULL && task == NULL)
+        return 0;
+    ahost__run_begins(h);
+    if (job != NULL)
         run_job(h, job);
-        return 1;
-    }
-    task = shift(h);
-    if (task != NULL)
+    else
         run_next(h, task);
-    return task != NULL;
+    return 1;
 }
 
 static void on_more(uv_idle_t *more) {
@@ -144,6 +149,7 @@ void ahost__ready_soon(ahost *h) {
 
 void ahost__ready_run(ahost *h) {
     h->activity++;
+    ahost__lag_event(h);
     ahost__ready_drain(h);
 }
 
@@ -153,6 +159,8 @@ void ahost__ready_drain(ahost *h) {
     if (h->draining || h->finished) /* nothing runs any more after the end */
         return;
     h->draining = h->lua_allowed = 1;
+    if (h->runs.watchdog != NULL || h->runs.lag != 0)
+        ahost__turn_begins(h);
     while (left > 0 && !h->finished && run_one(h)) {
         if (--left % DRAIN_CHECK != 0)
             continue;
@@ -161,6 +169,7 @@ void ahost__ready_drain(ahost *h) {
         else if (uv_hrtime() > end)
             break;
     }
+    ahost__run_ends(h);
     if (h->ready_first == NULL && !ahost__list_empty(&h->start_watches))
         ahost__check_starting(h);
     h->draining = h->lua_allowed = 0;

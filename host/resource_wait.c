@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "log.h"
 #include "resource.h"
 
 /* ---- factories ---------------------------------------------------------- */
@@ -235,6 +236,21 @@ static int finish_request(lua_State *L, ahost__wait *w) {
     return results != 0 ? results : await_publication(L, r);
 }
 
+/* Tells, for those who want to see it, which task waits for what. */
+static void log_request(lua_State *L, const request *r) {
+    ahost *h = r->ctx->host;
+    const char *name, *place;
+    if (h->current == NULL ||
+        !ahost__log_wants(h, "ahost.context", AHOST_LOG_DEBUG))
+        return;
+    name = ahost__task_push_name(L, h->current);
+    place = ahost__push_place(L, L);
+    ahost__log(h, AHOST_LOG_DEBUG, "ahost.context",
+               "%s waits for resource '%s'%s%s", name, r->key,
+               *place != '\0' ? " at " : "", place);
+    lua_pop(L, 2);
+}
+
 /* ctx:request(key, [timeout]) -> value | nil, err */
 int ahost__resource_request(lua_State *L) {
     ahost__context *ctx = ahost__check_lookup(L, "request");
@@ -250,5 +266,6 @@ int ahost__resource_request(lua_State *L) {
     *r = (request){.ctx = ctx, .key = lua_tostring(L, SHORT_KEY)};
     if (timeout >= 0 && timeout < for_ever)
         r->deadline = ahost__now(ctx->host) + (uint64_t)(timeout * 1e9);
+    log_request(L, r);
     return await_publication(L, r);
 }

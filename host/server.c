@@ -54,9 +54,25 @@ static void on_ended(ahost__owned *owned) {
     free_when_unused(srv);
 }
 
+static void describe(lua_State *L, ahost__owned *owned) {
+    const server *srv = ahost__container_of(owned, server, owned);
+    lua_pushinteger(L, srv->count);
+    lua_setfield(L, -2, "connections");
+    if (srv->limit < UINT32_MAX) {
+        lua_pushinteger(L, srv->limit);
+        lua_setfield(L, -2, "limit");
+    }
+    if (srv->listener.fd < 0)
+        return;
+    ahost__listener_push_address(L, &srv->listener);
+    lua_setfield(L, -2, "address");
+}
+
 /* While it accepts connections a server keeps a script running. */
-static const ahost__owned_type owned_open = {"server", 1, on_ended};
-static const ahost__owned_type owned_stopped = {"server", 0, on_ended};
+static const ahost__owned_type owned_open = {"server", 1, on_ended, 0,
+                                             describe};
+static const ahost__owned_type owned_stopped = {"server", 0, on_ended, 0,
+                                                describe};
 
 static void stop_accepting(server *srv) {
     if (srv->listener.fd < 0)
@@ -79,6 +95,7 @@ static void on_ready(ahost__listener *listener) {
 
 static void on_connection_ended(ahost__child_watch *watch) {
     server *srv = ahost__container_of(watch, server, watch);
+    srv->listener.host->connections--;
     if (srv->count-- == srv->limit && srv->ctx->state == AHOST__CONTEXT_OPEN &&
         !ahost__timer_armed(&srv->listener.retry))
         ahost__listener_start(&srv->listener);
@@ -103,6 +120,7 @@ static void start_connection(lua_State *L, server *srv, ahost__stream *s) {
         luaL_error(L, "not enough memory");
     }
     srv->count++;
+    srv->listener.host->connections++;
     ctx->on_error = AHOST__ON_ERROR_PEER;
     ahost__stream_own(s, ctx);
     ahost__context_unref(ctx); /* its parent holds it */
@@ -160,7 +178,8 @@ static server *check_server(lua_State *L, int arg) {
 }
 
 static uint32_t read_limit(lua_State *L, int arg) {
-    double limit = ahost__opt_number(L, arg, "limit", UINT32_MAX);
+    double limit =
+        ahost__opt_number(L, arg, "limit", ahost__of(L)->defaults.connections);
     if (limit < 1)
         luaL_error(L, "option 'limit' must be at least 1 connection");
     return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
@@ -217,8 +236,7 @@ int ahost__net_serve(lua_State *L) {
         ahost__context_unref(srv->ctx);
         ahost__free(h, srv, sizeof(*srv));
         luaL_unref(L, LUA_REGISTRYINDEX, handler);
-        ahost__push_address(L, &address);
-        return ahost__fail(L, err, "listen on %s", lua_tostring(L, -1));
+        return ahost__listener_fail(L, err, &address);
     }
     srv->boxed = 1;
     *box = srv;

@@ -12,20 +12,15 @@
 #include <string.h>
 
 #include "host.h"
+#include "mailbox.h"
 
 #define WATCHER_TYPE "ahost.events"
 
-enum { DEFAULT_MAX = 100, MAX_SIGNALS = 10000 };
+enum { MAX_SIGNALS = 10000 };
 
-/* User values: the filter, the queue (a ring), the error of the filter, and
- * the watched signals. */
-enum {
-    WATCHER_FILTER = 1,
-    WATCHER_QUEUE,
-    WATCHER_ERROR,
-    WATCHER_SIGNALS,
-    WATCHER_VALUES = 4
-};
+/* User values: that of the mailbox, the filter, its error, and the watched
+ * signals. */
+enum { WATCHER_FILTER = 2, WATCHER_ERROR, WATCHER_SIGNALS, WATCHER_VALUES = 4 };
 
 typedef struct watcher watcher;
 
@@ -37,11 +32,9 @@ typedef struct watch {
 
 struct watcher {
     ahost__owned owned;
-    ahost__link waiters;
-    lua_Integer max, first, count; /* of the ring; first is from 0 */
-    lua_Integer dropped;
-    uint8_t once;     /* stops after the first event */
-    uint8_t filtered; /* has a filter */
+    ahost__mailbox mailbox; /* of events */
+    uint8_t once;           /* stops after the first event */
+    uint8_t filtered;       /* has a filter */
     uint8_t listens;
     uint8_t failed; /* the filter raised; told to the next who asks */
     int signals;
@@ -70,7 +63,7 @@ static void stop(watcher *w) {
 static void on_context_end(ahost__owned *owned) {
     watcher *w = ahost__container_of(owned, watcher, owned);
     stop(w);
-    ahost__settle_all(&w->waiters, AHOST__CLOSED);
+    ahost__settle_all(&w->mailbox.waiters, AHOST__CLOSED);
 }
 
 static const ahost__owned_type owned_watcher = {"events", 0, on_context_end};
@@ -134,13 +127,10 @@ static watcher *push_watcher(lua_State *L, lua_Integer max) {
     size_t size = sizeof(watcher) + (size_t)n * sizeof(watch);
     watcher *w = lua_newuserdatauv(L, size, WATCHER_VALUES);
     memset(w, 0, size);
-    ahost__list_init(&w->waiters);
-    w->max = max;
+    ahost__mailbox_init(L, &w->mailbox, max);
     luaL_setmetatable(L, WATCHER_TYPE);
     lua_insert(L, -2);
     set_signals(L, w, n);
-    lua_newtable(L);
-    lua_setiuservalue(L, -2, WATCHER_QUEUE);
     ahost__push_addresses(L);
     lua_pushvalue(L, -2);
     lua_rawsetp(L, -2, w);
@@ -149,45 +139,6 @@ static watcher *push_watcher(lua_State *L, lua_Integer max) {
 }
 
 /* ---- events ------------------------------------------------------------- */
-
-/* Appends the event to the queue of the watcher, unless it is full. */
-static void put(lua_State *L, watcher *w, int box, int event) {
-    if (w->count == w->max) {
-        w->dropped++;
-        return;
-    }
-    lua_getiuservalue(L, box, WATCHER_QUEUE);
-    lua_pushvalue(L, event);
-    lua_rawseti(L, -2, (w->first + w->count) % w->max + 1);
-    lua_pop(L, 1);
-    w->count++;
-}
-
-/* Pushes the oldest event and takes it off the queue. */
-static void take(lua_State *L, watcher *w, int box) {
-    lua_getiuservalue(L, box, WATCHER_QUEUE);
-    lua_rawgeti(L, -1, w->first + 1);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, w->first + 1);
-    lua_remove(L, -2);
-    w->first = (w->first + 1) % w->max;
-    w->count--;
-}
-
-/* Hands the event to the one who has waited longest, if memory permits. */
-static int hand_over(lua_State *L, watcher *w, int event) {
-    ahost__wait *waiting = ahost__wait_first(&w->waiters);
-    if (waiting == NULL)
-        return 0;
-    lua_pushvalue(L, event);
-    if (!ahost__wait_value(L, waiting)) {
-        lua_pop(L, 1);
-        return 0;
-    }
-    waiting->value = 1;
-    ahost__settle(waiting, 0);
-    return 1;
-}
 
 /* Whether the filter lets the event pass. When it raises, the watcher stops
  * and the next who asks is told. */
@@ -206,7 +157,7 @@ static int passes(lua_State *L, watcher *w, int box, int event) {
     lua_setiuservalue(L, box, WATCHER_ERROR);
     w->failed = 1;
     stop(w);
-    ahost__settle_all(&w->waiters, 0);
+    ahost__settle_all(&w->mailbox.waiters, 0);
     return 0;
 }
 
@@ -214,8 +165,7 @@ static void tell(lua_State *L, int box, int event) {
     watcher *w = lua_touserdata(L, box);
     if (w == NULL || !w->listens || !passes(L, w, box, event))
         return;
-    if (!hand_over(L, w, event))
-        put(L, w, box, event);
+    ahost__mailbox_deliver(L, &w->mailbox, box, event);
     if (w->once)
         stop(w);
 }
@@ -248,8 +198,8 @@ void ahost__signal_drop_watchers(ahost__signal *signal) {
 /* What there is without waiting: an event, the filter's error, or the end.
  * Returns the number of results, or -1 when there is reason to wait. */
 static int take_now(lua_State *L, watcher *w, int box) {
-    if (w->count > 0) {
-        take(L, w, box);
+    if (w->mailbox.count > 0) {
+        ahost__mailbox_take(L, &w->mailbox, box);
         return 1;
     }
     if (w->failed) {
@@ -282,7 +232,7 @@ static int events_next(lua_State *L) {
         wait->value = 1;
         ahost__settle(wait, 0);
     } else {
-        ahost__list_append(&w->waiters, &wait->link);
+        ahost__list_append(&w->mailbox.waiters, &wait->link);
     }
     return ahost__await(L, wait);
 }
@@ -320,7 +270,7 @@ int ahost__signal_wait(lua_State *L) {
     wait = ahost__wait_begin(L, &once_wait, w);
     start(w);
     ahost__wait_timeout(wait, timeout);
-    ahost__list_append(&w->waiters, &wait->link);
+    ahost__list_append(&w->mailbox.waiters, &wait->link);
     return ahost__await(L, wait);
 }
 
@@ -334,25 +284,11 @@ static void push_option(lua_State *L, const char *name) {
         lua_getfield(L, 2, name);
 }
 
-static lua_Integer opt_max(lua_State *L) {
-    lua_Integer max = DEFAULT_MAX;
-    if (!lua_isnoneornil(L, 2))
-        luaL_checktype(L, 2, LUA_TTABLE);
-    push_option(L, "max");
-    if (!lua_isnil(L, -1)) {
-        luaL_argcheck(L, lua_isinteger(L, -1), 2, "max must be an integer");
-        max = lua_tointeger(L, -1);
-    }
-    luaL_argcheck(L, max > 0, 2, "max must be 1 or more");
-    lua_pop(L, 1);
-    return max;
-}
-
 /* sig:events{filter=, max=} and signal.events({sig, ...}, {...}) -> iterator,
  * nil, nil, and the iterator again as what a loop closes */
 int ahost__signal_events(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
-    lua_Integer max = opt_max(L);
+    lua_Integer max = ahost__mailbox_opt_max(L, 2);
     watcher *w;
     ahost__context_check_open(L, ctx, "events");
     w = push_watcher(L, max);
@@ -373,10 +309,9 @@ int ahost__signal_events(lua_State *L) {
 static int events_close(lua_State *L) {
     watcher *w = check_watcher(L, 1);
     stop(w);
-    w->count = w->failed = 0;
-    lua_newtable(L);
-    lua_setiuservalue(L, 1, WATCHER_QUEUE);
-    ahost__settle_all(&w->waiters, AHOST__CLOSED);
+    w->failed = 0;
+    ahost__mailbox_clear(L, &w->mailbox, 1);
+    ahost__settle_all(&w->mailbox.waiters, AHOST__CLOSED);
     return 0;
 }
 
@@ -390,7 +325,7 @@ static int events_index(lua_State *L) {
     watcher *w = check_watcher(L, 1);
     if (lua_type(L, 2) == LUA_TSTRING &&
         strcmp(lua_tostring(L, 2), "dropped") == 0) {
-        lua_pushinteger(L, w->dropped);
+        lua_pushinteger(L, w->mailbox.dropped);
         return 1;
     }
     lua_settop(L, 2);

@@ -457,10 +457,15 @@ static void send_dirty(ahost *h) {
 }
 
 static void before_poll(uv_prepare_t *prepare) {
-    send_dirty(prepare->data);
+    ahost *h = prepare->data;
+    send_dirty(h);
+    ahost__lag_turn_ended(h);
+    if (h->runs.turn_began != 0)
+        ahost__turn_ends(h);
 }
 
 static void after_poll(uv_check_t *check) {
+    ahost__lag_polled(check->data);
     send_dirty(check->data);
 }
 

@@ -79,7 +79,19 @@ static void close_owned(ahost__owned *owned) {
     ahost__udp_close(ahost__container_of(owned, ahost__udp, owned));
 }
 
-static const ahost__owned_type owned_type = {"UDP socket", 0, close_owned};
+static void describe(lua_State *L, ahost__owned *owned) {
+    const ahost__udp *u = ahost__container_of(owned, ahost__udp, owned);
+    struct sockaddr_storage name = {0};
+    struct sockaddr *sa = (struct sockaddr *)&name;
+    int size = sizeof(name);
+    if (uv_udp_getsockname(&u->handle, sa, &size) != 0)
+        return;
+    ahost__push_sockaddr(L, sa);
+    lua_setfield(L, -2, "address");
+}
+
+static const ahost__owned_type owned_type = {"UDP socket", 0, close_owned, 0,
+                                             describe};
 
 /* socket:close(), and its `__close` */
 static int udp_close(lua_State *L) {
@@ -380,7 +392,7 @@ static int send_to_name(lua_State *L, ahost__udp *u,
 
 static void check_destination(lua_State *L, int arg, ahost__address *address) {
     ahost__check_address(L, arg, address);
-    luaL_argcheck(L, !address->is_unix, arg,
+    luaL_argcheck(L, !address->is_unix && !address->is_passed, arg,
                   "datagrams are sent over the network only");
     luaL_argcheck(L, address->port != 0, arg, "port 0 cannot be sent to");
     ahost__address_to_loopback(address);

@@ -82,7 +82,7 @@ static void read_interface(lua_State *L, opening *o) {
 }
 
 static void check_network(lua_State *L, int arg, const ahost__address *a) {
-    luaL_argcheck(L, !a->is_unix, arg,
+    luaL_argcheck(L, !a->is_unix && !a->is_passed, arg,
                   "datagrams are sent over the network only");
 }
 

@@ -7,6 +7,7 @@
 #include "yaml_decode.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 enum { COPIED_LIMIT = 100000 };
 
@@ -82,6 +83,10 @@ static bool copy_value(ahost__yaml_walk *w, int depth) {
     return true;
 }
 
+static const char *show(ahost__yaml_walk *w, const char *name) {
+    return ahost__yaml_show(w->L, name, strlen(name));
+}
+
 bool ahost__yaml_alias(ahost__yaml_walk *w) {
     const yaml_event_t *e = &w->reader.event;
     const char *name = (const char *)e->data.alias.anchor;
@@ -89,12 +94,13 @@ bool ahost__yaml_alias(ahost__yaml_walk *w) {
     switch (lua_getfield(w->L, AHOST__YAML_ANCHORS, name)) {
     case LUA_TNIL:
         return ahost__yaml_fault(&w->reader, e->start_mark,
-                                 "the alias *%s of no anchor before it", name);
+                                 "the alias *%s of no anchor before it",
+                                 show(w, name));
     case LUA_TBOOLEAN:
         if (!lua_toboolean(w->L, -1))
             return ahost__yaml_fault(&w->reader, e->start_mark,
                                      "the alias *%s within what it stands for",
-                                     name);
+                                     show(w, name));
         break;
     }
     return copy_value(w, w->depth);

@@ -38,11 +38,13 @@ static bool is_let_through(ahost__yaml_walk *w, const char *tag) {
 
 static bool fault_of_tag(ahost__yaml_walk *w, const char *tag) {
     const char *name = standard_name(tag);
+    const char *shown = name != NULL ? name : tag;
+    luaL_checkstack(w->L, LUA_MINSTACK, "yaml");
+    shown = ahost__yaml_show(w->L, shown, strlen(shown));
     return ahost__yaml_fault(&w->reader, w->reader.event.start_mark,
                              "unknown tag %s%s; quote a value that begins "
                              "with '!'",
-                             name != NULL ? "!!" : "",
-                             name != NULL ? name : tag);
+                             name != NULL ? "!!" : "", shown);
 }
 
 /* The value on the top stands behind a local tag. */
@@ -59,18 +61,10 @@ static void wrap_tagged(lua_State *L, const char *tag) {
  * Scalars
  */
 
-/* The current scalar as a string, cut if it is long. */
 static const char *push_shown(ahost__yaml_walk *w) {
-    const char *text = (const char *)w->reader.event.data.scalar.value;
-    size_t length = w->reader.event.data.scalar.length, cut = 40;
-    if (length <= cut)
-        return lua_pushlstring(w->L, text, length);
-    while (cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
-        cut--;
-    lua_pushlstring(w->L, text, cut);
-    lua_pushfstring(w->L, "%s...", lua_tostring(w->L, -1));
-    lua_remove(w->L, -2);
-    return lua_tostring(w->L, -1);
+    return ahost__yaml_show(w->L,
+                            (const char *)w->reader.event.data.scalar.value,
+                            w->reader.event.data.scalar.length);
 }
 
 /* -> false */
@@ -278,6 +272,17 @@ static bool is_merge(const yaml_event_t *e) {
            memcmp(e->data.scalar.value, "<<", 2) == 0;
 }
 
+/* -> false */
+static bool fault_of_key_tag(ahost__yaml_walk *w, const char *tag,
+                             const char *name) {
+    const char *shown = name != NULL ? name : tag;
+    shown = ahost__yaml_show(w->L, shown, strlen(shown));
+    return ahost__yaml_fault(&w->reader, w->reader.event.start_mark,
+                             "a key with the tag %s%s; keys are strings, or "
+                             "integers with !!int",
+                             name != NULL ? "!!" : "", shown);
+}
+
 /* Pushes the key of the current event: the string as it is written, or the
  * integer behind an explicit !!int. */
 static bool push_key(ahost__yaml_walk *w) {
@@ -291,11 +296,7 @@ static bool push_key(ahost__yaml_walk *w) {
     if (tag == NULL || (name != NULL && strcmp(name, "str") == 0))
         return push_scalar(w, AHOST__YAML_STRING);
     if (name == NULL || strcmp(name, "int") != 0)
-        return ahost__yaml_fault(&w->reader, e->start_mark,
-                                 "a key with the tag %s%s; keys are strings, "
-                                 "or integers with !!int",
-                                 name != NULL ? "!!" : "",
-                                 name != NULL ? name : tag);
+        return fault_of_key_tag(w, tag, name);
     return take_tagged_scalar(w, tag);
 }
 

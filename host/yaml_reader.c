@@ -13,6 +13,9 @@
 
 #define READER_TYPE "ahost.yaml.reader"
 
+/* How much of a key, a value or a name a message shows. */
+enum { SHOWN_LENGTH = 40 };
+
 static int reader_gc(lua_State *L) {
     ahost__yaml_close(luaL_checkudata(L, 1, READER_TYPE));
     return 0;
@@ -89,6 +92,21 @@ bool ahost__yaml_fault(ahost__yaml_reader *r, yaml_mark_t mark,
 
 static bool starts_character(char c) {
     return ((unsigned char)c & 0xC0) != 0x80;
+}
+
+const char *ahost__yaml_show(lua_State *L, const char *text, size_t length) {
+    size_t shown = 0;
+    while (shown < length && shown < SHOWN_LENGTH &&
+           (unsigned char)text[shown] >= 0x20)
+        shown++;
+    if (shown == length)
+        return lua_pushlstring(L, text, length);
+    while (!starts_character(text[shown]))
+        shown--;
+    lua_pushlstring(L, text, shown);
+    lua_pushliteral(L, "...");
+    lua_concat(L, 2);
+    return lua_tostring(L, -1);
 }
 
 /* The place of a byte that libyaml could not read as a character. */

@@ -54,6 +54,10 @@ bool ahost__yaml_end(ahost__yaml_reader *r);
 bool ahost__yaml_fault(ahost__yaml_reader *r, yaml_mark_t mark,
                        const char *format, ...);
 
+/* Pushes the beginning of a text, for messages: what of one line is not long.
+ */
+const char *ahost__yaml_show(lua_State *L, const char *text, size_t length);
+
 /* Makes `nil, err` of the message on the top; returns 2. */
 int ahost__yaml_fail(ahost__yaml_reader *r, const char *op, const char *name);
 

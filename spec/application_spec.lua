@@ -22,7 +22,8 @@ end
 describe("an application", function()
   it("tells the bus of the stages of its life, in order", function()
     local told <const> = {}
-    provide("spec.listener", function(message, n) told[#told + 1] = message .. (n or "") end)
+    local function note(text) told[#told + 1] = text end
+    provide("spec.listener", function(message, n) note(message .. (n or "")) end)
     local listen <const> = {}
     for _, message in ipairs { "app.init", "app.run", "app.stop", "app.exit" } do
       listen[message] = "spec.listener"
@@ -32,7 +33,7 @@ describe("an application", function()
       component = {
         start = function(_, ctx)
           told[#told + 1] = "start"
-          ctx:require("bus"):subscribe("app.stop", function() told[#told + 1] = "stopping" end)
+          ctx:require("bus"):subscribe("app.stop", function() note "stopping" end)
           ctx:on_close(function() told[#told + 1] = "teardown" end)
         end,
       },
@@ -132,7 +133,9 @@ describe("an application", function()
     local closed = false
     context.scope(function(ctx)
       testing.host {
-        component = { start = function(_, c) c:on_close(function() closed = true end) end },
+        component = {
+          start = function(_, own) own:on_close(function() closed = true end) end,
+        },
       }
       ctx:close()
     end)
@@ -142,7 +145,8 @@ end)
 
 describe("the configuration of an application", function()
   it("has no unknown keys at the top", function()
-    assert.matches('componets: .*did you mean "components"', problems_of { componets = {} })
+    local message <const> = problems_of { componets = {} }
+    assert.matches('componets: .*did you mean "components"', message)
   end)
 
   it("has one root", function()
@@ -167,9 +171,11 @@ describe("the configuration of an application", function()
     assert.matches('b%.prot: .*did you mean "port"', message)
     assert.matches("c: there is no module 'spec%.missing'", message)
     assert.matches("d: type must be a string", message)
-    assert.matches("e: the configuration of a component is a map of its options, not 7", message)
+    assert.matches("e: the configuration of a component is a map of its options, not 7",
+      message)
     assert.matches("f%.components: must be a map of components by alias", message)
-    assert.matches('g%.restart: must be never, on%-failure or always, not "maybe"', message)
+    assert.matches('g%.restart: must be never, on%-failure or always, not "maybe"',
+      message)
   end)
 
   it("has defaults by the type of component", function()
@@ -187,6 +193,30 @@ describe("the configuration of an application", function()
     assert.same({ a = { x = 1, y = 2 }, b = { x = 1, y = 1 } }, seen)
   end)
 
+  it("takes files that no file names from the directory of the application", function()
+    local directory <const> = testing.directory()
+    directory:write("leaf.lua", "return { mark = 'configured' }")
+    directory:write("code/root.lua",
+      "return { components = { own = { type = './leaf.lua' } } }")
+    directory:write("code/leaf.lua", "return { mark = 'own' }")
+    local app <const> = testing.host {
+      config = {
+        component = {
+          type = "./code/root.lua",
+          components = { given = { type = "./leaf.lua" } },
+        },
+      },
+      directory = directory.path,
+    }
+    assert.equal("own", app:instance("own").mark)
+    assert.equal("configured", app:instance("given").mark)
+    local rootless <const> = testing.host {
+      config = { components = { given = { type = "./leaf.lua" } } },
+      directory = directory.path,
+    }
+    assert.equal("configured", rootless:instance("given").mark)
+  end)
+
   it("names files relative to the file that names them", function()
     local directory <const> = testing.directory()
     directory:write("conf/app.yaml", "component:\n  type: ../code/root.lua\n")
@@ -200,7 +230,8 @@ describe("the configuration of an application", function()
 
   it("tells file, line and column of what is wrong in it", function()
     local directory <const> = testing.directory()
-    local path <const> = directory:write("app.yaml", "components:\n  web:\n    type: spec.none\n")
+    local text <const> = "components:\n  web:\n    type: spec.none\n"
+    local path <const> = directory:write("app.yaml", text)
     local ok, err = pcall(testing.host, { files = path })
     assert.is_false(ok)
     assert.equal(path .. ":3:5: web: there is no module 'spec.none'",
@@ -211,7 +242,9 @@ end)
 describe("the wiring of a configuration", function()
   it("calls the listeners of messages, one or several", function()
     local heard <const> = {}
-    provide("spec.first", { hear = function(message, x) heard[#heard + 1] = message .. x end })
+    provide("spec.first", {
+      hear = function(message, x) heard[#heard + 1] = message .. x end,
+    })
     provide("spec.second", function(_, x) heard[#heard + 1] = "second " .. x end)
     local app <const> = testing.host {
       config = { listen = { ["door.open"] = { "spec.first:hear", "spec.second" } } },
@@ -235,6 +268,21 @@ describe("the wiring of a configuration", function()
     assert.same({ ["app.run"] = "hello", ["app.exit"] = "none" }, found)
   end)
 
+  it("takes listeners from the directory of the application, and functions", function()
+    local directory <const> = testing.directory()
+    directory:write("ears.lua", "return { hear = function(_, l) l[1] = 'ears' end }")
+    local app <const> = testing.host {
+      config = { listen = { ["door.open"] = {
+        "./ears.lua:hear",
+        function(_, list) list[2] = "function" end,
+      } } },
+      directory = directory.path,
+    }
+    local heard <const> = {}
+    app.bus:publish("door.open", heard)
+    assert.same({ "ears", "function" }, heard)
+  end)
+
   it("complains about listeners that are not there or no functions", function()
     provide("spec.table", { x = 1 })
     local message <const> = problems_of {
@@ -254,7 +302,9 @@ describe("the wiring of a configuration", function()
     })
     local app <const> = testing.host {
       config = {
-        servers = { shout = { address = "127.0.0.1:0", handler = "spec.handlers:upper" } },
+        servers = {
+          shout = { address = "127.0.0.1:0", handler = "spec.handlers:upper" },
+        },
       },
     }
     local stream <close> = assert(net.connect(app:require("server/shout"):address()))

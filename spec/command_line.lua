@@ -28,10 +28,12 @@ function CommandLine:read(name)
   return file:read("a")
 end
 
--- What a script does in the directory, without a configuration from outside.
+-- What a script does in the directory, without a configuration from outside. Control
+-- sockets are made there, too.
 function CommandLine:script(script)
-  return ("unset AHOST_CONFIG AHOST_SERVICE; cd %s && %s"):format(
-    subprocess.quote(self.directory), script)
+  local directory <const> = subprocess.quote(self.directory)
+  return ("unset AHOST_CONFIG AHOST_SERVICE; export XDG_RUNTIME_DIR=%s; cd %s && %s")
+    :format(directory, directory, script)
 end
 
 ---Runs a shell script there, in which `$ahost` is the executable.

@@ -45,6 +45,46 @@ describe("ahost run", function()
     is(at:run "run --set component.type=./hello.lua", 0, "hello\n")
   end)
 
+  it("has limits for what says no limits of its own", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = [[
+component: {type: ./limited.lua}
+limits: {memory: 32MiB, connections: 1, line: 10, events: 3, queue: 2}
+]],
+      ["limited.lua"] = [[
+local net <const>, task <const> = require "ahost.net", require "ahost.task"
+local Limited <const> = {}
+function Limited:run(ctx)
+  local bus <const> = ctx:require "bus"
+  local subscriber <const> = bus:subscriber "message"
+  for _ = 1, 5 do bus:publish "message" end
+  print(subscriber.dropped)
+  local queue <const> = require("ahost.sync").queue()
+  print(queue:try_put(1), queue:try_put(2), (queue:try_put(3)))
+  local server <const> = assert(net.serve("127.0.0.1:0", function(stream)
+    print(select(2, stream:read_line()).code)
+    task.sleep(100)
+  end))
+  local first <const> = assert(net.connect(server:address()))
+  local second <const> = assert(net.connect(server:address()))
+  first:write("longer than that\n")
+  second:write("longer than that\n")
+  task.sleep(0.05)
+  print(server:count())
+  print(pcall(string.rep, "x", 64 << 20))
+end
+return Limited
+]],
+    }
+    local result <const> = at:run "run app.yaml"
+    assert.equal("", result.err)
+    assert.equal("2\ntrue\ttrue\tfalse\nTOOLONG\n1\nfalse\tnot enough memory\n",
+      result.out)
+    is(at:run "check app.yaml --set limits.line=0", 2, "",
+      "--set limits.line: limits.line: must be a size from 1 to 1GiB (bytes, or as 64K "
+        .. "10MB 1G), not 0\n")
+  end)
+
   it("finds its configuration", function()
     local at <close> = command_line.new { ["hello.lua"] = HELLO }
     is(at:run "run", 2, "", "ahost: there is no configuration: none of ahost.yaml, "
@@ -85,9 +125,9 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
       "nowhere.yaml cannot be read: No such file or directory\n")
     is(at:run "run c.yaml", 2, "", "c.yaml: there is nothing to run; give component, "
       .. "components, schedules, servers or listen\n")
-    is(at:run "run c.yaml --set logging.level=loud", 2, "", "--set logging.level: "
-      .. 'logging.level: must be debug, info, notice, warning, error or critical, '
-      .. 'not "loud"\n')
+    is(at:run "run c.yaml --set logging.level=loud --set component.type=./hello.lua", 2,
+      "", "--set logging.level: logging.level: must be debug, info, notice, warning, "
+      .. 'error or critical, not "loud"\n')
   end)
 
   it("tells what is wrong with its own words", function()
@@ -103,6 +143,38 @@ a.yaml:3:3: wrod: unknown option (did you mean "word"?)
     refused("--help=me", "--help takes no value")
     assert.matches("^usage: ahost run ", at:run("run --help").out)
     assert.equal(at:run("run --help").out, at:run("run -h").out)
+  end)
+
+  it("tells at -v how far it gets", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = "components: {a: {type: ./a.lua}, b: {type: ./b.lua}}\n"
+        .. "listen: {app.run: 'stop:now'}",
+      ["a.lua"] = [[
+        return { start = function(_, ctx)
+          ctx:request "db"
+        end }]],
+      ["b.lua"] = [[
+        return {
+          prepare = function() end,
+          start = function(_, ctx) ctx:publish("db", 1) end,
+        }]],
+      ["stop.lua"] = "return { now = function() require 'ahost.host'.stop() end }",
+    }
+    local told <const> = {}
+    for line in at:run("-v run app.yaml").err:gmatch "DEBUG ([^\n]*)" do
+      told[#told + 1] = line
+    end
+    assert.same({
+      "ahost.application: component a (./a.lua): start",
+      "ahost.application: component b (./b.lua): prepare",
+      "ahost.context: a.start waits for resource 'db' at a.lua:2",
+      "ahost.application: component b (./b.lua): start",
+      "ahost.application: published: db",
+      "ahost.application: component b (./b.lua): started",
+      "ahost.application: component a (./a.lua): started",
+      "ahost.application: the root component: started",
+    }, told)
+    assert.equal("", at:run("run app.yaml").err)
   end)
 
   it("stops at a process signal", function()

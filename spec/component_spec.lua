@@ -91,6 +91,15 @@ describe("a component", function()
     assert.same({}, seen.c)
   end)
 
+  it("can be found by its path", function()
+    local host <const> = require "ahost.host"
+    local found
+    local inner <const> = { start = function() found = host.component "a.b" end }
+    local app <const> = run(container { { "a", container { { "b", inner } } } })
+    assert.equal(app:instance "a.b", found)
+    assert.is_nil(host.component "a.b")
+  end)
+
   it("has a context that is current in its methods and ends with it", function()
     local server, inside
     local root <const> = {
@@ -137,7 +146,10 @@ describe("the resources of a component", function()
       prepare = function(_, ctx) ctx:publish("db", "the database") end,
       init = function(self) self:add("child", { start = look "child" }) end,
     }
-    local root <const> = container { { "db", db }, { "sibling", { start = look "sibling" } } }
+    local root <const> = container {
+      { "db", db },
+      { "sibling", { start = look "sibling" } },
+    }
     root.start = look "parent"
     local app <const> = run(root)
     assert.same({ child = "the database", sibling = "the database",
@@ -152,8 +164,10 @@ describe("the resources of a component", function()
         ctx:publish("log/audit", 1)
       end,
     }
-    local app <const> = run(container { { "db", db }, { "db/replica",
-      { start = function(_, ctx) ctx:publish("db", "r", { types = { "db.sql" } }) end } } })
+    local replica <const> = {
+      start = function(_, ctx) ctx:publish("db", "r", { types = { "db.sql" } }) end,
+    }
+    local app <const> = run(container { { "db", db }, { "db/replica", replica } })
     assert.equal("db", app:require "db")
     assert.equal("r", app:require "db/replica")
     assert.equal("r", app:require "db.sql/replica")
@@ -177,7 +191,9 @@ describe("the resources of a component", function()
   end)
 
   it("conflict by name, and the message tells whose they are", function()
-    local function publisher() return { prepare = function(_, ctx) ctx:publish("db", 1) end } end
+    local function publisher()
+      return { prepare = function(_, ctx) ctx:publish("db", 1) end }
+    end
     assert.matches("component b failed in prepare: "
       .. "this context already has a resource 'db', of component a",
       start_failure(container { { "a", publisher() }, { "b", publisher() } }))
@@ -234,17 +250,27 @@ describe("the start of components", function()
       assert.matches("^component web%.bad failed in " .. phase
         .. ": spec/component_spec%.lua:%d+: boom\nstack traceback:", message)
     end
-    assert.matches("^web%.bad: init failed: spec/component_spec%.lua:%d+: boom", start_failure(
-      container { { "web", container { { "bad", { init = function() error("boom") end } } } } }))
+    local bad <const> = { init = function() error("boom") end }
+    assert.matches("^web%.bad: init failed: spec/component_spec%.lua:%d+: boom",
+      start_failure(container { { "web", container { { "bad", bad } } } }))
+  end)
+
+  it("fails when it cancels itself", function()
+    assert.matches("component a failed in start: it was cancelled", start_failure(
+      container { { "a", { start = function()
+        task.current():cancel()
+        task.yield()
+      end } } }))
   end)
 
   it("counts a task that fails meanwhile as a failure of the phase", function()
-    assert.matches("component a failed in start: no luck", start_failure(container { { "a", {
+    local message <const> = start_failure(container { { "a", {
       start = function(_, ctx)
         ctx:spawn(function() error("no luck", 0) end)
         task.sleep(10)
       end,
-    } } }))
+    } } })
+    assert.matches("component a failed in start: no luck", message)
   end)
 
   it("tears down what was started, newest first, when one fails", function()
@@ -292,17 +318,21 @@ describe("the start of components", function()
       end } },
       { "d", { start = function(_, ctx) ctx:publish("d/mian", 1) end } },
     })
-    assert.matches("^these components wait for what nobody is left to publish:\n", message)
-    assert.matches("component a: starting\n%s+waits for resource 'b' at spec/component_spec.lua",
+    assert.matches("^these components wait for what nobody is left to publish:\n",
       message)
+    assert.matches("component a: starting\n"
+      .. "%s+waits for resource 'b' at spec/component_spec.lua", message)
     assert.matches("component b: starting\n%s+waits for resource 'a'", message)
+    assert.matches("waits for the tasks of a scope at spec/component_spec.lua", message)
     assert.matches("waits for resource 'd/main' at [^\n]* %(there is 'd/mian'%)", message)
     assert.is_nil(message:find("component d", 1, true))
   end)
 
   it("gives one that waits with a limit of its own the time", function()
     local got
-    run(container { { "a", { start = function(_, ctx) got = ctx:request("b", 0.01) end } } })
+    run(container { { "a", {
+      start = function(_, ctx) got = ctx:request("b", 0.01) end,
+    } } })
     assert.is_nil(got)
   end)
 
@@ -413,6 +443,25 @@ describe("a component that fails", function()
     assert.equal(0, app:stop())
   end)
 
+  it("is restarted once with one that holds it and that it holds", function()
+    local event <const>, starts = sync.event(), { a = 0, b = 0 }
+    local function holder(name, other)
+      return crash_on(name == "a" and event or sync.event(), {
+        restart = "on-failure", backoff = 0,
+        prepare = function(_, ctx)
+          starts[name] = starts[name] + 1
+          ctx:publish(name, starts[name])
+          ctx:request(other)
+        end,
+      })
+    end
+    run(container { { "a", holder("a", "b") }, { "b", holder("b", "a") } })
+    event:set()
+    while starts.b < 2 do task.yield() end
+    for _ = 1, 20 do task.yield() end
+    assert.same({ a = 2, b = 2 }, starts)
+  end)
+
   it("takes its children with it, and they are instances anew", function()
     local event <const>, children = sync.event(), 0
     local app <const> = run(container { { "parent", crash_on(event, {
@@ -432,7 +481,9 @@ describe("a component that fails", function()
     local time <const> = require "ahost.time"
     local at <const> = {}
     local app <const> = run(container { { "a", {
-      restart = "on-failure", backoff = { first = 1, factor = 2, max = 3 }, max_restarts = 3,
+      restart = "on-failure",
+      backoff = { first = 1, factor = 2, max = 3 },
+      max_restarts = 3,
       start = function(_, ctx)
         at[#at + 1] = time.now()
         ctx:spawn(function()

@@ -81,6 +81,11 @@ describe("a YAML configuration file", function()
     assert.same({ ["8080"] = "x" }, loaded("a.yaml", "8080: x"))
     assert.same({ "a.yaml:1:5: a: the key 5 is an integer; keys are texts" },
       problems("a.yaml", "a: {!!int 5: x}"))
+    assert.same({ "a.yaml:1:1: the key 1 is an integer; keys are texts" },
+      problems("a.yaml", "!!int 1: x"))
+    assert.same({ "a.yaml:1:5: a: the key 1 is an integer; keys are texts",
+      "a.yaml:1:17: a.b: environment variable X is not set, and there is no default "
+        .. "(!env X:default)" }, problems("a.yaml", "a: {!!int 1: x, b: !env X}"))
   end)
 
   it("tells empty lists from empty maps", function()

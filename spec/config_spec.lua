@@ -32,6 +32,11 @@ describe("config.load", function()
       "config.load: files are paths, got a number")
     assert.has_error(function() config.load({}, { set = { 5 } }) end,
       "config.load: set is a list of strings, got a number")
+    assert.has_error(function() config.load({}, { service = 5 }) end,
+      "config.load: service is a string, got a number")
+    assert.has_error(function() config.load({}, { defaults = "x" }) end,
+      "config.load: defaults is a table, got a string")
+    assert.has_error(function() config.split(5) end, "a path is a string, got a number")
   end)
 
   it("has defaults as the lowest layer", function()
@@ -412,6 +417,17 @@ describe("config.defaults", function()
     assert.equal("a.yaml:1:5", at:relative(config.origin(root.a, "b")))
     assert.matches("^spec/config_spec.lua:%d+$", config.origin(root.a, "c"))
     assert.equal("a.yaml:1:1", at:relative(config.origin(root, "a")))
+  end)
+
+  it("adds dotted keys that config.literal knows", function()
+    context.scope(function(ctx)
+      local root <const> = { types = { a = 1 } }
+      ctx:publish("config", root)
+      config.defaults { types = { ["x.y"] = 2 } }
+      config.defaults { ["types.u.v"] = 3, types = { a = 4 } }
+      assert.same({ types = { a = 1, x = { y = 2 }, u = { v = 3 } } }, root)
+      assert.same({ a = 1, ["x.y"] = 2, ["u.v"] = 3 }, config.literal(root.types))
+    end)
   end)
 
   it("shares nothing with what it was given", function()

@@ -160,6 +160,8 @@ describe("ahost.cron", function()
       assert.equal(problem, err.message)
       assert.equal(("cron '%s': %s (EINVAL)"):format(text, problem), tostring(err))
     end
+    local _, err = cron.parse(("1,"):rep(1e6) .. "1 * * * *")
+    assert.equal("cron: it is too long (EINVAL)", tostring(err))
     assert.has_error(function() cron.parse(5) end)
   end)
 

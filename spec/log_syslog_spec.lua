@@ -190,10 +190,14 @@ describe("a syslog handler", function()
     server:signal "CONT"
     while log.stats()[1].queued > 0 do task.sleep(0.01) end
     local dropped <const> = log.stats()[1].dropped
-    local messages <const> = server:messages(1 + total - dropped + 1)
-    assert.equal(1 + total - dropped + 1, #messages)
-    assert.equal(("dropped %d records"):format(dropped), messages[#messages].message)
-    assert.equal("ahost.log", messages[#messages].id)
+    local kept, notes
+    repeat
+      kept, notes = 0, 0
+      for _, message in ipairs(server:messages(1)) do
+        if message.message == text then kept = kept + 1 end
+        notes = notes + (message.message:match "^dropped (%d+) records?$" or 0)
+      end
+    until kept + dropped == total and notes == dropped
   end)
 
   it("cuts datagrams as the network wants it", function()

@@ -362,7 +362,25 @@ describe("options.check", function()
     assert.equal(object, read({ type = "any" }, object))
   end)
 
+  it("is done at once with long texts", function()
+    local texts <const> = { ("9."):rep(1e6), ("9"):rep(1e6), "x:" .. ("/"):rep(1e6),
+      "http://" .. ("a"):rep(1e6) .. "@", ("a:"):rep(1e6) .. "@" }
+    for _, kind in ipairs { "integer", "number", "boolean", "duration", "size", "address",
+      "url" } do
+      for _, text in ipairs(texts) do
+        local value, problem = read({ type = kind }, text)
+        assert.is_nil(value)
+        assert.is_true(#problem < 300)
+      end
+    end
+    assert.equal("********", options.mask({ u = { type = "url" } }, { u = texts[3] }).u)
+    local _, problems = options.check({ x = { type = "any" } }, { [("x"):rep(1e6)] = 1 })
+    assert.match("unknown option %(known are: x%)$", problems[1])
+  end)
+
   it("shortens and escapes what it shows", function()
+    assert.same({ nil, "must be an integer, not a function" },
+      { read({ type = "integer" }, print) })
     local _, problem = read({ type = "integer" }, ("x"):rep(1000))
     assert.is_true(#problem < 100)
     _, problem = read({ type = "integer" }, "a\n\27")

@@ -18,7 +18,6 @@ describe("README.md", function()
     local directory <const>, remove <const> = subprocess.directory()
     local _ <close> = setmetatable({}, { __close = remove })
     local blocks <const> = tutorial.blocks("README.md", "lua")
-    assert.equal(1, #blocks)
     subprocess.write(directory .. "/chat.lua", table.concat(blocks[1].lines, "\n"))
     local server <close> = subprocess.start(
       ("exec $ahost %s/chat.lua 127.0.0.1:0"):format(directory))
@@ -48,14 +47,28 @@ describe("README.md", function()
     end
   end)
 
+  it("shows an application of components that works", function()
+    local directory <const>, remove <const> = subprocess.directory()
+    local _ <close> = setmetatable({}, { __close = remove })
+    local greeter <const> = tutorial.blocks("README.md", "lua")[2].lines
+    local values <const> = tutorial.blocks("README.md", "yaml")[1].lines
+    subprocess.write(directory .. "/greeter.lua", table.concat(greeter, "\n"))
+    subprocess.write(directory .. "/greeter.yaml", table.concat(values, "\n"))
+    local checked <const> =
+      subprocess.shell(("$ahost check %s/greeter.yaml"):format(directory))
+    assert.equal("", checked.err)
+    assert.equal(0, checked.status)
+  end)
+
   it("names modules that exist, and all of them", function()
     local text <const> = read_file("README.md")
     for name in text:gmatch("`(ahost%.%l+)`") do
       if name ~= "ahost.h" then assert.truthy(require(name)) end
     end
     local names <const> = {}
-    for name in read_file("host/modules.h"):gmatch('X%("(ahost%.%l+)["%.]') do
-      names[name] = true
+    for module in read_file("host/modules.h"):gmatch('X%("(ahost%.[%l.]+)"') do
+      local name <const> = module:gsub("%.core$", "")
+      if not name:find("%..*%.") then names[name] = true end
     end
     for name in pairs(names) do
       assert.truthy(text:find("`" .. name .. "`", 1, true), name .. " is missing")

@@ -1,16 +1,20 @@
+local application <const> = require "ahost.application"
 local clock <const> = require "ahost.components.schedule.clock"
+local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local new_instance <const> = require "spec.component_instance"
 local Schedule <const> = require "ahost.components.schedule"
 local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local time <const> = require "ahost.time"
 
 local function build(values) return new_instance(Schedule, "schedule/job", values) end
 
--- Runs a schedule while fn(state, records) runs.
+-- Runs a schedule while fn(state, records) runs, in virtual time.
 local function with_schedule(values, fn)
+  local _ <close> = testing.clock()
   local schedule <const> = assert(build(values))
   return context.scope(function(ctx)
     schedule:start(ctx)
@@ -19,7 +23,8 @@ local function with_schedule(values, fn)
   end)
 end
 
--- Time that passes only while somebody sleeps.
+-- Clocks that a spec can set, and a sleep that can take longer, as if the loop had been
+-- busy.
 local function with_clock(fn)
   local now, wall, sleep = time.now, time.wall, task.sleep
   local fake <const> = { at = 0, offset = 1767268800 } -- 2026-01-01 12:00 UTC
@@ -46,18 +51,34 @@ describe("the component schedule", function()
   it("calls its function at once, and then every so often", function()
     local events <const> = sync.queue(10)
     with_schedule({
-      every = 0.002,
+      every = "1h",
       func = function(event) events:put(event) end,
       data = { 1 },
     }, function(state)
+      local start <const> = time.wall()
       local first, second = events:get(), events:get()
       assert.equal("job", first.name)
       assert.same({ 1 }, first.config.data)
       assert.equal(0, first.missed)
-      assert.is_true(first.time <= time.wall())
-      local periods = (second.time - first.time) / 0.002
-      assert.is_true(math.abs(periods - (1 + second.missed)) < 0.5)
-      assert.is_true(state.runs >= 2)
+      assert.is_true(math.abs(first.time - start) < 1)
+      assert.is_true(math.abs(second.time - start - 3600) < 1)
+      assert.equal(2, state.runs)
+    end)
+  end)
+
+  it("runs at times of the calendar", function()
+    local events <const> = sync.queue(10)
+    with_schedule({
+      cron = "15 6 * * *",
+      func = function(event) events:put(event) end,
+      jitter = 60,
+    }, function()
+      for _ = 1, 3 do
+        local event = events:get()
+        assert.equal("06:15:00", os.date("%T", event.time))
+        assert.equal(0, event.missed)
+        assert.is_true(time.wall() >= event.time and time.wall() < event.time + 61)
+      end
     end)
   end)
 
@@ -65,7 +86,7 @@ describe("the component schedule", function()
     local failures <const> = sync.queue(10)
     local function bad() error "boom" end
     with_schedule({
-      every = 0.002,
+      every = 10,
       func = function() bad() end,
       on_error = function(err, event) failures:put({ err, event }) end,
     }, function(state, records)
@@ -95,7 +116,7 @@ describe("the component schedule", function()
   it("hands on results, and logs what fails in doing so", function()
     local results <const> = sync.queue(10)
     with_schedule({
-      every = 0.002,
+      every = 10,
       func = function() return 5 end,
       on_result = function(result, event)
         results:put({ result, event.name })
@@ -114,7 +135,7 @@ describe("the component schedule", function()
     local most, at_work, order = 0, 0, {}
     local go <const>, started <const> = sync.event(), sync.queue(1000)
     with_schedule({
-      every = 0.001,
+      every = 10,
       overlap = how,
       func = function(event)
         at_work = at_work + 1
@@ -126,7 +147,7 @@ describe("the component schedule", function()
       end,
     }, function(state)
       started:get()
-      while not is_enough(state) do task.sleep(0.001) end
+      while not is_enough(state) do task.sleep(10) end
       go:set()
       started:get()
       started:get()
@@ -178,13 +199,13 @@ describe("the component schedule", function()
 
   it("is refused when there is no such function", function()
     assert_refused({ every = 1, func = "no.such.module:x" },
-      "func: module 'no.such.module' not found")
-    assert_refused({ every = 1, func = "string:formt" }, "func: "
+      "module 'no.such.module' not found")
+    assert_refused({ every = 1, func = "string:formt" }, ""
       .. "module 'string' has no 'formt' (did you mean \"format\"?)")
     assert_refused({ every = 1, func = "math:pi" },
-      "func: 'math:pi' is a number, not a function")
+      "'math:pi' is a number, not a function")
     assert_refused({ every = 1, func = 5 },
-      "func: it is a number, not a function")
+      "it is a number, not a function")
   end)
 
   it("leaves out late runs if it is to", function()
@@ -213,6 +234,39 @@ describe("the component schedule", function()
       assert.match("^debug: the run due at 2026%-01%-01T12:00:40",
         schedule.log.records[1])
     end)
+  end)
+end)
+
+describe("a schedule in a configuration", function()
+  it("finds functions beside the file that names them", function()
+    local virtual <close> = testing.clock()
+    local directory <const> = testing.directory()
+    local runs <const> = sync.queue(10)
+    _G.spec_runs = runs
+    finally(function() _G.spec_runs = nil end)
+    directory:write("one/jobs.lua", "return { f = function() spec_runs:put 'one' end }")
+    directory:write("two/jobs.lua", "return { f = function() spec_runs:put 'two' end }")
+    local values <const> = assert(config.load({
+      directory:write("one/app.yaml", "schedules.job: {every: 1h, func: './jobs.lua:f'}"),
+      directory:write("two/site.yaml", "schedules.job.func: ./jobs.lua:f"),
+    }))
+    local app <const> = testing.host { config = values }
+    assert.equal("two", runs:get())
+    app:stop()
+    virtual:close()
+  end)
+
+  it("is refused with its place", function()
+    local directory <const> = testing.directory()
+    local path <const> = directory:write("app.yaml", "schedules:\n"
+      .. "  one: {func: x}\n"
+      .. "  two: {func: x, cron: '0 0 30 2 *'}\n")
+    local app, err = application.new(assert(config.load({ path })))
+    assert.is_nil(app)
+    assert.same({
+      path .. ":2:3: schedules.one: either 'every' or 'cron' is needed",
+      path .. ":3:18: schedules.two.cron: there is no such day",
+    }, err.errors)
   end)
 end)
 

@@ -81,7 +81,7 @@ describe("the component server", function()
     assert.is_true(errors.is(err, "EADDRINUSE"))
     ok, err = pcall(with_server, { handler = "string:nothing" })
     assert.is_false(ok)
-    assert.match("^handler: module 'string' has no 'nothing'", tostring(err))
+    assert.match("^module 'string' has no 'nothing'", tostring(err))
   end)
 
   it("tells what is wrong with its options", function()

@@ -35,12 +35,18 @@ function subprocess.write(path, text)
   assert(file:write(text))
 end
 
+-- Control sockets are made in the directory.
+local function write_script(directory, script)
+  subprocess.write(directory .. "/script", ("ahost=%s\nexport XDG_RUNTIME_DIR=%s\n"
+    .. "export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}\n%s"):format(
+    subprocess.quote(subprocess.ahost), directory, script))
+end
+
 --- Runs a shell script, in which `$ahost` is the executable, to its end.
 ---@return {status: integer, out: string, err: string}  status is above 128 for a signal
 function subprocess.shell(script)
   local directory <const>, remove <const> = subprocess.directory()
-  subprocess.write(directory .. "/script", "ahost=" .. subprocess.quote(subprocess.ahost)
-    .. "\nexport ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}\n" .. script)
+  write_script(directory, script)
   local ok, how, status = os.execute(
     ("timeout 60 sh @/script >@/out 2>@/err </dev/null"):gsub("@", directory))
   local result <const> = {
@@ -62,8 +68,7 @@ Running.__name = "subprocess.Running"
 ---@return table running
 function subprocess.start(script)
   local directory <const>, remove <const> = subprocess.directory()
-  subprocess.write(directory .. "/script", "ahost=" .. subprocess.quote(subprocess.ahost)
-    .. "\nexport ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}\n" .. script)
+  write_script(directory, script)
   local pipe <const> = assert(io.popen(
     ("echo $$; exec timeout --foreground -k 10 30 sh %s/script 2>&1 </dev/null")
       :format(directory)))

@@ -252,6 +252,15 @@ describe("yaml.decode of bad texts", function()
     refuses("yaml:2:1: a second document; a file holds only one", "a: 1\n---\nb: 2\n")
   end)
 
+  it("shows the beginning of what is long or of several lines", function()
+    refuses("yaml:1:1: the alias *" .. ("a"):rep(40) .. "... of no anchor before it",
+      "*" .. ("a"):rep(1000))
+    refuses("yaml:1:1: unknown tag !" .. ("ä"):rep(19) .. "...; quote a value that begins"
+      .. " with '!'", "!" .. ("%C3%A4"):rep(1000) .. " x")
+    refuses("yaml:2:1: the key 'a...' again, it stands at 1:1 already",
+      '"a\\nb": 1\n"a\\nb": 2')
+  end)
+
   it("names their characters", function()
     refuses("yaml:2:2: invalid UTF-8", "ä: 1\nü\xff: 2\n")
     refuses("yaml:1:1: invalid UTF-8", "\xc3")

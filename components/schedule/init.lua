@@ -19,6 +19,7 @@ local function check_cron(text)
 end
 
 local Schedule <const> = {
+  doc = "calls a function every so often, or at times of the calendar",
   options = {
     every = {
       type = "duration",
@@ -173,7 +174,7 @@ function Schedule:find(option)
   local value <const> = self.config[option]
   if value == nil then return nil end
   local fn, err = reference.callable(value, { directory = self:directory_of(option) })
-  return fn or error(errors.new("CONFIG", option .. ": " .. err.message))
+  return fn or error(errors.new("CONFIG", err.message, { option = option }))
 end
 
 function Schedule:init()

@@ -5,6 +5,7 @@ local net <const> = require "ahost.net"
 local reference <const> = require "ahost.reference"
 
 local Server <const> = {
+  doc = "calls a function for each connection to an address",
   options = {
     address = {
       type = "address",
@@ -32,7 +33,7 @@ local Server <const> = {
 function Server:init()
   local fn, err = reference.callable(self.config.handler,
     { directory = self:directory_of "handler" })
-  self.handler = fn or error(errors.new("CONFIG", "handler: " .. err.message))
+  self.handler = fn or error(errors.new("CONFIG", err.message, { option = "handler" }))
 end
 
 function Server:start(ctx)

@@ -7,10 +7,13 @@
 local bus <const> = require "ahost.bus"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
+local control <const> = require "ahost.control"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
+local metrics <const> = require "ahost.application.metrics"
 local process <const> = require "ahost.process"
 local report <const> = require "ahost.component.report"
 local schema <const> = require "ahost.application.schema"
@@ -29,6 +32,8 @@ local application <const> = {}
 ---@field outer ahost.Context      of what looks after them
 ---@field bus ahost.Bus
 ---@field config table             the effective configuration
+---@field metrics ahost.metrics.Registry
+---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
 ---@field stopping ahost.Event     set when it is to end
@@ -39,11 +44,17 @@ Application.__name = "ahost.application"
 
 -- ---- making --------------------------------------------------------------------------
 
+-- A null says as little as nothing.
+local function section(values, name)
+  local v <const> = values[name]
+  if v ~= json.null then return v end
+end
+
 -- What the top-level keys say of the root. -> values, origin | nil
 local function root_of(values, component)
-  if values.component then
+  if section(values, "component") then
     return values.component, config.origin(values, "component")
-  elseif values.components then
+  elseif section(values, "components") then
     return { type = "ahost.component.container", components = values.components },
       config.origin(values, "components")
   end
@@ -51,7 +62,9 @@ local function root_of(values, component)
 end
 
 local function check_roots(values)
-  if not (values.component and values.components) then return true end
+  if not (section(values, "component") and section(values, "components")) then
+    return true
+  end
   local where <const> = config.origin(values, "components")
   return nil, errors.new("CONFIG",
     (where and where .. ": " or "") .. "components: give either this or component")
@@ -103,8 +116,13 @@ function Application:build(opts)
     self.root = collect(tree.build(root, below))
     below.component, below.at = nil, nil
   end
-  self.wired = collect(wiring.components(self.config, below))
-  self.listeners = collect(wiring.listeners(self.config.listen))
+  local wired <const> = {
+    schedules = section(self.config, "schedules"),
+    servers = section(self.config, "servers"),
+  }
+  self.wired = collect(wiring.components(wired, below))
+  self.listeners = collect(wiring.listeners(section(self.config, "listen"),
+    opts.directory))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
@@ -116,7 +134,8 @@ end
 --- Called for each component that has started.
 function Application:started(node)
   self.order[#self.order + 1] = node
-  self.outer:spawn("supervisor of " .. node.path, supervision.watch, self, node)
+  self.outer:spawn("supervisor of " .. (node.path == "" and "root" or node.path),
+    supervision.watch, self, node)
 end
 
 --- The components that are up, in the order of their starts.
@@ -131,6 +150,23 @@ function Application:started_nodes()
   end
   self.order = nodes
   return table.move(nodes, 1, #nodes, 1, {})
+end
+
+-- The root, then the components of `schedules:` and `servers:`.
+function Application:roots()
+  local nodes <const> = { self.root }
+  return table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+end
+
+--- The instance of a component.
+---@param path string    dotted aliases; "" for the root
+---@return table? instance    nil when there is none
+function Application:instance(path)
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do
+      if node.path == path then return node.instance end
+    end
+  end
 end
 
 -- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
@@ -148,20 +184,29 @@ end
 function Application:open(outer)
   self.outer = outer
   self.order = {}
+  self.restarts = {}
   self.ctx = runtime.application(outer)
   self.bus = bus.new()
   self.bus:subscribe("app.hup", log.rotate)
+  self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
   self.ctx:publish("config", self.config)
+  metrics.open(self)
+  self.control = control.new(self)
+  self.ctx:publish("control", self.control, { doc = "the control socket" })
   self.watch = runtime.watch(self.ctx)
+  if self.log:enabled "debug" then
+    self.ctx.published:connect(function(event)
+      self.log:debug("published: %s", event.key)
+    end)
+  end
   self:listen(self.outer, function(message) return message == "app.exit" end)
   self:listen(self.ctx, function(message) return message ~= "app.exit" end)
 end
 
 -- -> whether everything has started
 function Application:start()
-  local nodes <const> = { self.root }
-  table.move(self.wired, 1, #self.wired, #nodes + 1, nodes)
+  local nodes <const> = self:roots()
   local outcome <const> = starting.run(self, nodes, self.start_timeout)
   if outcome.what == "started" then return true end
   self:fail(report.describe(outcome, nodes, self.start_timeout))
@@ -212,6 +257,7 @@ function Application:close()
   self.stopping:set()
   self.running:set()
   if self.ticks then self.ticks:close() end
+  if self.flushes then self.flushes:close() end
   if self.told then self:tell_stop() end
   local ok, err = self.ctx:close()
   if not ok then
@@ -257,12 +303,18 @@ function Application:hear_process_signals()
   process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
 end
 
+function Application:open_control(where)
+  local ok, err = self.control:open(where)
+  if not ok then self:fail(err.message) end
+end
+
 function Application:work()
   self.told = true
   self.bus:publish("app.init")
   if self.stopping:is_set() or not self:start() then return end
   self.bus:publish("app.run")
   self.ticks = ticks.start(self.bus, self.keys.tick_period)
+  self.flushes = metrics.start(self)
   self.running:set()
   if self.root and self.root.component.run then
     self.outer:spawn("run", self.run_command, self)
@@ -272,8 +324,10 @@ end
 
 --- Runs the application until it is to stop. Waits; in a task. What was started is torn
 --- down in any case.
----@param opts? {stops: boolean?, process_signals: boolean?}   `stops`: it takes the
----  host's requests to stop; `process_signals`: HUP becomes app.hup
+---@param opts? {stops: boolean?, process_signals: boolean?, opened: function?,
+---  control: ahost.ControlPlace?}   `stops`: it takes the host's requests to stop;
+---  `process_signals`: HUP becomes app.hup; `opened`: called with the application before
+---  anything has happened; `control`: where its control socket is to be
 ---@return integer status   for the program's exit
 function Application:run(opts)
   opts = opts or {}
@@ -282,6 +336,8 @@ function Application:run(opts)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })
     if opts.stops then self:take_stops() end
     if opts.process_signals then self:hear_process_signals() end
+    if opts.control then self:open_control(opts.control) end
+    if opts.opened then opts.opened(self) end
     self:work()
   end)
   return self.status
@@ -291,7 +347,10 @@ end
 ---@param component table
 function application.run_component(component)
   local app, err = application.new({}, { component = component })
-  if not app then error(err, 0) end
+  if not app then
+    log.get("ahost.application"):error("%s", err.message)
+    return host.stop(2)
+  end
   host.stop(app:run { stops = true, process_signals = true })
 end
 

@@ -10,7 +10,8 @@ local arguments <const> = require "ahost.command.arguments"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 
-local BUILT_IN <const> = { "run", "test" }
+local BUILT_IN <const> = { "run", "check", "config", "test", "new", "components",
+  "ctl" }
 
 local BAD_USAGE <const> = 2
 
@@ -27,17 +28,24 @@ local COMMON <const> = {
     key = "log_file",
     short = "l",
     value = "FILE",
-    doc = "log to a file; standard error hears of it only if the configuration says so",
+    doc = "log to a file",
   },
   {
     key = "syslog",
     long = "syslog",
     value = "ADDRESS",
     optional = "unix:///dev/log",
-    doc = "log to a syslog server, as udp://HOST:PORT (the local one)",
+    doc = "log to a syslog server (unix:///dev/log)",
   },
   { key = "verbose", short = "v", doc = "say more, and log debug records too" },
   { key = "help", short = "h", long = "help", doc = "show this and exit" },
+}
+
+-- What means `run`, with or without that word.
+---@type ahost.command.Option[]
+local BACKGROUND <const> = {
+  { key = "daemon", short = "d", doc = "run in the background (run)" },
+  { key = "kill", short = "k", doc = "end what runs in the background (run)" },
 }
 
 local VERSION <const> = {
@@ -60,6 +68,7 @@ end
 -- The options before the first word.
 local function head_options()
   local options <const> = table.move(COMMON, 1, #COMMON, 1, {})
+  table.move(BACKGROUND, 1, #BACKGROUND, #options + 1, options)
   options[#options + 1] = VERSION
   return options
 end
@@ -111,7 +120,7 @@ local function run_built_in(name, common, words)
   end
   args.files = table.move(args.files, 1, #args.files, #common.files + 1,
     table.move(common.files, 1, #common.files, 1, {}))
-  for _, key in ipairs { "verbose", "log_file", "syslog" } do
+  for _, key in ipairs { "verbose", "log_file", "syslog", "daemon", "kill" } do
     args[key] = args[key] or common[key]
   end
   if args.verbose then require("ahost.log").set_level("", "debug") end
@@ -141,16 +150,21 @@ local function run(...)
   if common.help then
     io.write(overview())
     return 0
-  elseif #common == 0 then
+  elseif #common == 0 and not (common.daemon or common.kill) then
     io.stderr:write(overview())
     return BAD_USAGE
   end
-  local word <const> = common[1]
+  local word <const> = common[1] or "run"
+  local background <const> = common.daemon and "-d" or common.kill and "-k"
+  if background and word ~= "run" then
+    return bad_usage("ahost", ("%s is for run, not for %s"):format(background, word))
+  end
   local words <const> = table.move(common, 2, #common, 1, {})
   for i = #common, 1, -1 do common[i] = nil end
   set_arguments(words)
   if is_built_in(word) then return run_built_in(word, common, words) end
-  return finish(require "ahost.command.application"(word, common, words, BUILT_IN))
+  return finish(require "ahost.command.application".run(word, common, words,
+    BUILT_IN))
 end
 
 --- Runs a command and stops the host with its status; 1 when it is cancelled.

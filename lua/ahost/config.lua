@@ -71,6 +71,12 @@ local function check_set(list)
   return list or {}
 end
 
+local function check_option(opts, name, kind)
+  if opts[name] ~= nil and type(opts[name]) ~= kind then
+    error(("config.load: %s is a %s, got a %s"):format(name, kind, type(opts[name])), 3)
+  end
+end
+
 local function check_files(list)
   list = type(list) == "string" and { list } or list or {}
   for _, name in ipairs(list) do
@@ -124,6 +130,8 @@ function config.load(names, opts)
   opts = opts or {}
   names = check_files(names)
   local sets = check_set(opts.set)
+  check_option(opts, "service", "string")
+  check_option(opts, "defaults", "table")
   local load = { env = opts.env or process.env, problems = problems.new() }
   local root = source.table(load, opts.defaults or {}, "defaults")
   layers.read(load, root, names)

@@ -14,6 +14,7 @@ local DAY <const> = civil.DAY
 local HORIZON <const> = 41
 -- Times that os.date can tell: a few thousand years around now.
 local LIMIT <const> = 1e11
+local LONGEST <const> = 1000 -- bytes of a schedule
 
 local cron <const> = {}
 
@@ -149,6 +150,9 @@ end
 function cron.parse(text)
   if type(text) ~= "string" then
     error("cron.parse: a string expected, got " .. type(text), 2)
+  end
+  if #text > LONGEST then
+    return nil, errors.new("EINVAL", "it is too long", { op = "cron" })
   end
   local sets, problem = fields.read(text)
   if sets and not next_day(sets, civil.day_number(2000, 1, 1), 28) then

@@ -54,8 +54,8 @@ local function find_module(name)
     if type(loader) == "function" then return loader, from end
     searched[#searched + 1] = type(loader) == "string" and loader:gsub("^%s+", "") or nil
   end
-  return failure("NOTFOUND", ("module '%s' not found:\n\t%s")
-    :format(name, table.concat(searched, "\n\t")))
+  return failure("NOTFOUND", ("module '%s' not found"):format(name),
+    { searched = table.concat(searched, "\n\t") })
 end
 
 -- ---- loading -------------------------------------------------------------------------
@@ -149,7 +149,7 @@ end
 ---@param opts? {directory: string?}    where relative files are
 ---@return any value     what the module is; true if it returned nothing
 ---@return string|ahost.Error? path   where it is from, if known; else code NOTFOUND (with
----  what was searched), or FAILED (what it raised; fields `value` and `traceback`)
+---  what was `searched`), or FAILED (what it raised; fields `value` and `traceback`)
 function reference.load(name, opts)
   local key, what = name, ("module '%s'"):format(name)
   if is_file(name) then

@@ -8,6 +8,7 @@
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
+local runtime <const> = require "ahost.component.runtime"
 local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing.core"
 
@@ -190,6 +191,7 @@ return function(...)
   if not package.searchpath("busted.runner", package.path) then
     return fail("busted is not installed (apt-get install lua-busted)")
   end
+  runtime.watchdog { stall = 0 } -- tests may block, and have a limit of their own
   local core <const> = require "busted.core"
   package.loaded["busted.core"] = function()
     local busted = core()

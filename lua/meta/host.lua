@@ -21,8 +21,22 @@ function host.stop(status, force) end
 ---@field memory integer        bytes that Lua and the buffers take
 ---@field lua_memory integer    and Lua alone
 ---@field coroutines integer    that tasks have run on, in use or pooled
+---@field connections integer   of servers, open
+---@field log table<string, integer>    records written so far, by the name of the level
+---@field lag ahost.HostLag     the turns of the loop
 
+---How long the turns of the loop last: the time from the end of a poll to the
+---beginning of the next, in which nobody else is heard.
+---@class ahost.HostLag
+---@field turns integer         so far
+---@field total number          seconds of them all
+---@field longest number        seconds, since the start or the last `stats(true)`
+---@field bounds number[]       seconds, ascending
+---@field counts integer[]      turns up to each bound and above the one before; then one
+---  more: those above them all
+
+---@param restart? boolean      true: `lag.longest` counts from now on
 ---@return ahost.HostStats
-function host.stats() end
+function host.stats(restart) end
 
 return host

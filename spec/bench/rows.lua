@@ -92,6 +92,8 @@ return {
   lua("merge", "merging a 1 MiB YAML file", "merge.lua", 200, ""),
   lua("lookup_own", "resource lookup, own context", "lookup.lua", 5000000, " 0", 0.3),
   lua("lookup_five", "resource lookup, five up", "lookup.lua", 5000000, " 5", 0.3),
+  lua("metric", "add() to a counter", "metric.lua", 20000000, " 0"),
+  lua("metric_tags", "add() to a counter by a tag", "metric.lua", 2000000, " 1"),
   {
     name = "memory",
     job = "memory of an idle connection",

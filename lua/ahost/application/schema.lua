@@ -1,9 +1,12 @@
 -- The top-level keys of a configuration.
 
+local background <const> = require "ahost.application.background"
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
+local control <const> = require "ahost.control.place"
 local log_configuration <const> = require "ahost.log.configuration"
 local log_schema <const> = require "ahost.log.schema"
+local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
 
 local schema <const> = {}
@@ -48,22 +51,108 @@ schema.keys = {
     fields = log_schema.fields,
     doc = "where log records go, and which",
   },
-  daemon = map "running in the background",
+  daemon = {
+    type = "map",
+    fields = background.fields,
+    doc = "running in the background (-d)",
+  },
   reload = map "reloading components",
-  watchdog = map "code that hogs the loop",
-  metrics = map "metrics",
-  control = map "the control socket",
-  limits = map "limits of the host",
+  watchdog = {
+    type = "map",
+    doc = "code that keeps the loop from turning",
+    fields = {
+      stall = {
+        type = "duration",
+        min = 0,
+        doc = "code that runs on for so long is logged with its traceback (1s); 0: never",
+      },
+      stall_kill = {
+        type = "duration",
+        min = 0,
+        doc = "an error is raised in code that runs on for so long; 0: never",
+      },
+      lag = {
+        type = "duration",
+        min = 0,
+        doc = "a turn of the loop that takes longer is logged; 0: never",
+      },
+    },
+  },
+  metrics = metrics.option,
+  control = {
+    type = "map",
+    doc = "the control socket, for `ahost ctl`; false: none",
+    fields = {
+      enabled = { type = "boolean", default = true, doc = "whether there is one" },
+      path = {
+        type = "string",
+        check = control.check,
+        doc = "its file ($XDG_RUNTIME_DIR/ahost-NAME.sock, or in /run)",
+      },
+      name = {
+        type = "string",
+        check = control.check_name,
+        doc = "that of the application (of its first file)",
+      },
+    },
+  },
+  limits = {
+    type = "map",
+    doc = "what holds where the program does not say how much",
+    fields = {
+      memory = {
+        type = "size",
+        min = "1MiB",
+        doc = "what Lua and buffers may take in all; more is refused (no limit)",
+      },
+      connections = {
+        type = "integer",
+        min = 1,
+        doc = "connections of a server at once; more wait in the backlog (no limit)",
+      },
+      line = {
+        type = "size",
+        min = 1,
+        max = "1GiB",
+        default = "64KiB",
+        doc = "the length of a line",
+      },
+      events = {
+        type = "integer",
+        min = 1,
+        default = 100,
+        doc = "events or messages that wait for an iterator; more are dropped",
+      },
+      queue = {
+        type = "integer",
+        min = 1,
+        default = 1000,
+        doc = "items of a queue; who puts more waits",
+      },
+    },
+  },
 }
+
+-- `control: false` is short for a map. -> values, origin
+local function expand(values)
+  if values.control ~= false then return values, config.origin end
+  local expanded <const> = {}
+  for name, value in next, values do expanded[name] = value end
+  expanded.control = { enabled = false }
+  return expanded, function(container, key)
+    return config.origin(container == expanded and values or container, key)
+  end
+end
 
 --- The top-level values, checked.
 ---@param values table       an effective configuration
 ---@return table? checked
 ---@return ahost.Error? err  code CONFIG
 function schema.check(values)
-  local checked, problems = options.check(schema.keys, values, {
+  local expanded <const>, origin <const> = expand(values)
+  local checked, problems = options.check(schema.keys, expanded, {
     path = "",
-    origin = config.origin,
+    origin = origin,
     literal = config.literal,
   })
   -- Where handlers are named and formed, it takes more than a schema.

@@ -14,14 +14,16 @@ local function directory_of(container, key)
   return source and (source:match("^(.*)/[^/]*$") or ".") or nil
 end
 
-local function resolve_listener(container, key, path)
+local function resolve_listener(container, key, path, directory)
   local text <const> = container[key]
+  if type(text) == "function" then return text end
   local origin <const> = config.origin(container, key)
   local prefix <const> = (origin and origin .. ": " or "") .. path .. ": "
   if type(text) ~= "string" then
     return nil, prefix .. "must be module:function or a list of them"
   end
-  local fn, err = reference.resolve(text, { directory = directory_of(container, key) })
+  local fn, err = reference.resolve(text,
+    { directory = directory_of(container, key) or directory })
   if fn == nil then return nil, prefix .. err.message end
   if type(fn) ~= "function" then
     return nil, ("%s'%s' is a %s, not a function"):format(prefix, text, type(fn))
@@ -30,13 +32,15 @@ local function resolve_listener(container, key, path)
 end
 
 --- The functions of `listen:`. May wait, as modules are loaded.
----@param listen table?      message -> "module:function" or a list of them
+---@param listen table?      message -> "module:function" or a list of them; in a Lua
+---  configuration also functions
+---@param directory string?  where relative files are that no file names
 ---@return {message: string, fn: function}[]? listeners
 ---@return ahost.Error? err  code CONFIG
-function wiring.listeners(listen)
+function wiring.listeners(listen, directory)
   local found <const>, problems <const> = {}, {}
   local function add(message, container, key)
-    local fn, problem = resolve_listener(container, key, "listen." .. message)
+    local fn, problem = resolve_listener(container, key, "listen." .. message, directory)
     if fn then
       found[#found + 1] = { message = message, fn = fn }
     else

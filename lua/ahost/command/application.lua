@@ -10,8 +10,10 @@ local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local log <const> = require "ahost.log"
 local reference <const> = require "ahost.reference"
+local schema <const> = require "ahost.application.schema"
 local search <const> = require "ahost.command.search"
 local spelling <const> = require "ahost.spelling"
+local value <const> = require "ahost.config.value"
 
 -- What there is instead of a command. -> nil, err
 local function unknown(name, built_in, own, files)
@@ -37,7 +39,10 @@ local function load_values(common)
     if errors.is(files, "NOTFOUND") then return {}, {} end
     return nil, files
   end
-  local ok, err = configuration.apply(values, common)
+  local ok, err = schema.check(values)
+  if not ok then return nil, err end
+  configuration.apply(values, common.verbose)
+  ok, err = configuration.open_logs(values, common)
   if not ok then return nil, err end
   return values, files
 end
@@ -52,7 +57,27 @@ local function resolve(commands, name)
   return nil, errors.new("CONFIG", ("%scommands.%s: %s"):format(
     origin and origin .. ": " or "", name,
     fn == nil and err.message
-      or ("must be module:function, not a %s"):format(type(fn))))
+      or ("must be module:function, not %s"):format(value.kind(fn))))
+end
+
+local function commands_of(values)
+  local given <const> = values.commands
+  return type(given) == "table" and config.literal(given) or {}
+end
+
+local commands <const> = {}
+
+--- What is wrong with the commands. May wait, as modules are loaded.
+---@param values table        an effective configuration
+---@return string[] problems
+function commands.check(values)
+  local own <const>, problems <const> = commands_of(values), {}
+  for name in next, own do
+    local fn, err = resolve(own, name)
+    if not fn then problems[#problems + 1] = err.message end
+  end
+  table.sort(problems)
+  return problems
 end
 
 --- Runs a command of the application in the calling task. Waits.
@@ -62,15 +87,16 @@ end
 ---@param built_in string[]   the names of other commands
 ---@return integer? status
 ---@return ahost.Error? err
-return function(name, common, words, built_in)
+function commands.run(name, common, words, built_in)
   local values, files = load_values(common)
   if not values then return nil, files end
-  local given <const> = values.commands
-  local commands <const> = type(given) == "table" and config.literal(given) or {}
-  if commands[name] == nil then return unknown(name, built_in, commands, files) end
+  local own <const> = commands_of(values)
+  if own[name] == nil then return unknown(name, built_in, own, files) end
   search.beside(files[1])
-  local fn, err = resolve(commands, name)
+  local fn, err = resolve(own, name)
   if not fn then return nil, err end
   context.current():publish("config", values)
   return application.exit_status(fn(table.unpack(words)), log.get "ahost.command")
 end
+
+return commands

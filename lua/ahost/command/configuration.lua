@@ -3,7 +3,9 @@
 
 local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
+local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
+local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
@@ -70,23 +72,43 @@ end
 
 local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
---- Gives the host what the top-level keys say about it.
+local function apply_limits(limits)
+  runtime.limits {
+    memory = limits.memory,
+    connections = limits.connections,
+    line = limits.line,
+    events = limits.events,
+    items = limits.queue,
+  }
+end
+
+--- Gives the host what the top-level keys say about it. What is wrong with them is left
+--- for `build` to tell.
 ---@param values table
----@param args table    `verbose`, `log_file`, `syslog` have the last word about records
+---@param verbose? boolean    its level of records is the last word
+function configuration.apply(values, verbose)
+  local keys <const> = schema.check(values)
+  if not keys then return end
+  local level <const> = keys.logging.levels[""]
+  if level and not verbose then log.set_level("", level) end
+  runtime.stop_timeout(keys.stop_timeout)
+  runtime.watchdog(keys.watchdog)
+  apply_limits(keys.limits or {})
+  if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
+end
+
+--- Opens the logs. What is wrong with the configuration is left for `build` to tell.
+---@param values table
+---@param args table          `verbose`, `log_file` and `syslog` have the last word
 ---@return true? ok
----@return ahost.Error? err   code CONFIG
-function configuration.apply(values, args)
-  local keys, err = schema.check(values)
-  if not keys then return nil, err end
-  local ok, problem = log.configure(values.logging, {
+---@return ahost.Error? err   code CONFIG: what cannot be opened
+function configuration.open_logs(values, args)
+  if not schema.check(values) then return true end
+  return log.configure(values.logging, {
     verbose = args.verbose,
     file = args.log_file,
     syslog = args.syslog,
   })
-  if not ok then return nil, problem end
-  runtime.stop_timeout(keys.stop_timeout)
-  if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
-  return true
 end
 
 local ROOTS <const> = { "component", "components", "schedules", "servers", "listen" }
@@ -94,24 +116,46 @@ local ROOTS <const> = { "component", "components", "schedules", "servers", "list
 -- Whether something is to be run.
 local function has_root(values)
   for _, name in ipairs(ROOTS) do
-    if values[name] ~= nil then return true end
+    if values[name] ~= nil and values[name] ~= json.null then return true end
   end
   return false
+end
+
+-- What is wrong with the values that no component sees.
+local function top_level_problems(values, files)
+  local problems <const> = {}
+  if not has_root(values) then
+    problems[#problems + 1] = ("%s: there is nothing to run; give component, "
+      .. "components, schedules, servers or listen"):format(configuration.name(files))
+  end
+  return problems
+end
+
+--- Where the control socket of the application is. Its top-level keys must be fine.
+---@param values table
+---@param files string[]
+---@param args table                    as parsed
+---@return ahost.ControlPlace? where    nil: it is to have none
+function configuration.control(values, files, args)
+  return control.of(values, assert(schema.check(values)), files, args.service)
 end
 
 --- Builds the application, without starting anything. May wait.
 ---@param values table
 ---@param files string[]
 ---@return ahost.Application? app
----@return ahost.Error? err              code CONFIG
+---@return ahost.Error? err              code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial    what could be built, to look at only
 function configuration.build(values, files)
-  if not has_root(values) then
-    return nil, errors.new("CONFIG", ("%s: there is nothing to run; give component, "
-      .. "components, schedules, servers or listen"):format(configuration.name(files)))
-  end
+  local problems <const> = top_level_problems(values, files)
   search.beside(files[1])
-  return application.new(values, { directory = directory_of(files[1]) })
+  local app, err, partial = application.new(values,
+    { directory = directory_of(files[1]) })
+  local wrong <const> = err and (err.errors or { err.message }) or {}
+  table.move(wrong, 1, #wrong, #problems + 1, problems)
+  if #problems == 0 then return app end
+  return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems }),
+    app or partial
 end
 
 return configuration

@@ -6,9 +6,10 @@ local search <const> = {}
 ---@param file string?
 function search.beside(file)
   local directory <const> = file and file:match("^(.*)/[^/]*$")
-  if directory then
-    package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory,
-      package.path)
+  if not directory then return end
+  local places <const> = ("%s/?.lua;%s/?/init.lua;"):format(directory, directory)
+  if package.path:sub(1, #places) ~= places then
+    package.path = places .. package.path
   end
 end
 

@@ -9,17 +9,27 @@ local test <const> = {
 }
 
 local HELP <const> = [[
-usage: ahost test [--timeout SECONDS] [option ...] [PATH ...]
+usage: ahost test [options] [PATH ...]
 
-Runs the specs in PATH ("spec"), which may wait. --timeout limits each test and setup
-(30; 0: no limit). Modules of the application are found beside its configuration, the
-one of `ahost -c FILE` or in the default places. The other options are busted's:
+Runs the specs in PATH ("spec"), which may wait. Modules of the application are found
+beside its configuration: the one of `ahost -c FILE`, or in the default places.
+The exit status is 0 when all tests have passed.
 
+options:
+  --timeout SECONDS     limit of each test and setup (30; 0: none)
+  -o, --output=HANDLER  how results are shown: TAP, json, junit...
+  -t, --tags=TAGS       run tests with these #tags only
+  --filter=PATTERN      run tests whose names match this Lua pattern only
+  -l, --list            list the tests instead of running them
+and the others of busted
 ]]
 
 function test.main(common, words)
   for _, word in ipairs(words) do
-    if word == "--help" or word == "-h" then io.write(HELP) end
+    if word == "--help" or word == "-h" then
+      io.write(HELP)
+      return 0
+    end
   end
   search.beside(common.files[1] or places.find())
   require "ahost.test"(table.unpack(words))

@@ -42,6 +42,10 @@ for name in next, SCHEMA do settings.reserved[name] = true end
 ---@return ahost.OptionDescription[]
 function settings.describe() return options.describe(SCHEMA) end
 
+--- The settings in columns, as `options.help` has them.
+---@return string lines
+function settings.help() return options.help(SCHEMA) end
+
 -- `values` over what the component's table says.
 local function over_own(component, values)
   local own <const> = {}

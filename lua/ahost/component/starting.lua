@@ -6,6 +6,7 @@ local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
+local tree <const> = require "ahost.component.tree"
 
 local starting <const> = {}
 
@@ -28,18 +29,27 @@ end
 
 -- ---- phases --------------------------------------------------------------------------
 
+function Starting:fail(node, phase, err, traceback)
+  self:settle {
+    what = "failed",
+    node = node,
+    phase = phase,
+    err = err,
+    traceback = traceback,
+  }
+end
+
 function Starting:failed(node, phase)
   local has_failed, err, traceback = runtime.failure(node.ctx)
   if has_failed then
-    self:settle {
-      what = "failed",
-      node = node,
-      phase = phase,
-      err = err or errors.new("FAILED", "not enough memory"),
-      traceback = traceback,
-    }
+    self:fail(node, phase, err or errors.new("FAILED", "not enough memory"), traceback)
   end
   return has_failed
+end
+
+-- For those who want to see how far it gets.
+function Starting:tell(node, what)
+  if self.verbose then self.app.log:debug("%s: %s", tree.describe(node), what) end
 end
 
 -- Calls one method of the component in a task of its context. -> whether it went well
@@ -47,11 +57,12 @@ function Starting:run_phase(node, phase)
   local method <const> = node.component[phase]
   node.state = phase
   if method ~= nil then
+    self:tell(node, phase)
     local name <const> = (node.path == "" and "root" or node.path) .. "." .. phase
     local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
     call:join()
     if call:status() ~= "done" then
-      self:failed(node, phase)
+      if not self:failed(node, phase) then self:fail(node, phase, "it was cancelled") end
       return false
     end
   end
@@ -96,6 +107,7 @@ function Starting:start(node)
   end
   place(node)
   node.state, node.starting, node.deadline = "started", nil, nil
+  self:tell(node, "started")
   self.app:started(node)
   return true
 end
@@ -183,6 +195,7 @@ function starting.run(app, nodes, timeout)
     limited = {},
     changed = sync.event(),
     outcome = sync.future(),
+    verbose = app.log:enabled "debug",
   }, Starting)
   ctx:spawn("limit of the start", self.watch_limits, self)
   ctx:spawn("watch of the start", self.watch_others, self)

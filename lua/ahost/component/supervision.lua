@@ -46,6 +46,7 @@ end
 -- Starts it anew, once. -> true | false, what went wrong
 local function start_again(app, node)
   local timeout <const> = app.start_timeout
+  app.restarts[node.path] = (app.restarts[node.path] or 0) + 1
   local ok, message = pcall(tree.renew, node)
   if not ok then
     if errors.is(message, "CANCELLED") then error(message, 0) end
@@ -84,16 +85,17 @@ local function rebind(app, node, key)
 end
 
 -- Gives the new values to those who hold the old ones, in the order of their starts.
-local function rebind_holders(app, origin, keys)
+-- Where components hold each other, the circle ends at those who have been started anew.
+local function rebind_holders(app, origin, keys, renewed)
   for _, node in ipairs(app:started_nodes()) do
-    if not is_below(node, origin) and not node.ended then
+    if not is_below(node, origin) and not node.ended and not renewed[node] then
       local held <const> = held_keys(node, keys)
       if #held > 0 and node.component.rebind then
         for _, key in ipairs(held) do rebind(app, node, key) end
       elseif #held > 0 then
         app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node),
           held[1], tree.describe(origin))
-        supervision.restart(app, node)
+        supervision.restart(app, node, nil, renewed)
       end
     end
   end
@@ -106,13 +108,16 @@ end
 ---@param app ahost.Application
 ---@param node ahost.ComponentNode
 ---@param err? any    why, for its teardown
+---@param renewed? table<ahost.ComponentNode, boolean>   those that are restarted already
 ---@return boolean restarted   false: the application has been told to end
-function supervision.restart(app, node, err)
+function supervision.restart(app, node, err, renewed)
   local keys <const> = close(node, err)
+  renewed = renewed or {}
+  renewed[node] = true
   while not app.stopping:is_set() do
     local ok, message = start_again(app, node)
     if ok then
-      rebind_holders(app, node, keys)
+      rebind_holders(app, node, keys, renewed)
       return true
     end
     close(node)

@@ -15,6 +15,9 @@ local tree <const> = {}
 -- A component that contains its own type has no end.
 local MOST_LEVELS <const> = 50
 
+-- The alias of the root.
+local ROOT <const> = "root"
+
 ---@class ahost.ComponentNode
 ---@field path string            dotted aliases; "" for the root
 ---@field alias string
@@ -101,6 +104,14 @@ function Base:extend_start(seconds)
   if starting then starting:extend(self._node, seconds) end
 end
 
+-- The logger of a component is named after its path, that of the root after its type:
+-- "app" for "./lib/app.lua".
+local function logger_name(node)
+  if node.path ~= "" then return node.path end
+  local name <const> = node.type:match("([^/]*)$"):gsub("%.lua", "")
+  return (name:gsub("[^%w_.]", "."))
+end
+
 -- Gives a node an instance of its component and runs its `init`. -> added children, in
 -- order and by alias | nil, message | nil, err
 local function instantiate(node)
@@ -109,7 +120,7 @@ local function instantiate(node)
     config = node.options,
     name = node.alias,
     path = node.path,
-    log = log.get(node.path ~= "" and node.path or node.type),
+    log = log.get(logger_name(node)),
     _adding = {},
     _node = node,
   }, {
@@ -242,9 +253,11 @@ function Builder:load(node, directory, at)
   return true
 end
 
--- What is the type of a node: what the configuration says, or its alias.
-local function type_of(alias, raw)
+-- What is the type of a node: what the configuration says, or its alias, which the root
+-- has not got.
+local function type_of(alias, raw, component)
   if raw.type ~= nil and raw.type ~= json.null then return raw.type end
+  if alias == ROOT and not component then return nil end
   return alias:match("^[^/]*")
 end
 
@@ -259,13 +272,16 @@ function Builder:new_node(child, parent)
     path = path,
     alias = alias,
     raw = raw,
-    type = type_of(alias, raw),
+    type = type_of(alias, raw, parent or child.component),
     parent = parent,
     level = parent and parent.level + 1 or 1,
     resource_name = alias:match("/([%w_]+)$"),
     children = {},
   }
-  if type(node.type) ~= "string" then
+  if node.type == nil then
+    self:complain(child.at, path, "it has no type, which names a module or a file")
+    return nil
+  elseif type(node.type) ~= "string" then
     self:complain(config.origin(raw, "type"), path, "type must be a string")
     return nil
   elseif node.level > MOST_LEVELS then
@@ -278,6 +294,14 @@ function Builder:new_node(child, parent)
   return node
 end
 
+-- Where the files are that no file names: beside the parent what its code says, in the
+-- directory of the application what was configured by no file.
+function Builder:directory_for(child, parent)
+  local configured <const> = child.layers[3]
+  local is_ours <const> = type(configured) == "table" and configured.type ~= nil
+  return parent and not is_ours and parent.directory or self.directory
+end
+
 ---@return ahost.ComponentNode?
 function Builder:build(child, parent)
   local node <const> = self:new_node(child, parent)
@@ -286,7 +310,7 @@ function Builder:build(child, parent)
   if defaults then
     node.raw = self:merge_layers({ defaults, node.raw }, child.at, node.path) or node.raw
   end
-  if self:load(node, parent and parent.directory or self.directory, child.at) then
+  if self:load(node, self:directory_for(child, parent), child.at) then
     self:check_options(node, child.at)
     self:build_children(node, child.at)
   end
@@ -294,13 +318,22 @@ function Builder:build(child, parent)
 end
 
 -- Runs `init`. -> the added children | nil: it has not run, or failed
+-- What `init` has refused: an option, if it says which, or all of the configuration.
+function Builder:complain_of(node, err, at)
+  local option <const> = err.option
+  self:complain(option and config.origin(node.raw, option) or at,
+    option and join(node.path, option) or node.path, err.message)
+end
+
 function Builder:instantiate(node, at)
   if not (node.options and node.settings) then return nil end
   local added, message = instantiate(node)
   if added then return added end
-  local refused <const> = errors.is(message, "CONFIG")
-  self:complain(refused and at, node.path,
-    refused and message.message or "init failed: " .. message)
+  if errors.is(message, "CONFIG") then
+    self:complain_of(node, message, at)
+  else
+    self:complain(nil, node.path, "init failed: " .. message)
+  end
   return nil
 end
 
@@ -340,7 +373,7 @@ function tree.build(values, opts)
     defaults = opts.defaults or {},
   }, Builder)
   local root <const> = builder:build {
-    alias = opts.alias or "root",
+    alias = opts.alias or ROOT,
     layers = { values },
     at = opts.at,
     component = opts.component,

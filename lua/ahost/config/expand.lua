@@ -181,6 +181,7 @@ local function visit_map(self, map, zone)
     if type(key) ~= "string" then
       self:complain(map, key, ("the key %s is %s; keys are texts"):format(key,
         value.kind(key)))
+      map[key], v = nil, nil
     elseif zone ~= LITERAL and find(key, ".", 1, true) then
       parts, inner = split_key(self, map, key, zone)
       dotted = dotted or {}
@@ -199,7 +200,9 @@ end
 
 function Expansion:visit(container, zone)
   register(self, container, self.positions and self.positions[container])
-  if not value.is_list(container) then
+  -- Only in tables that a program made, marks of lists may be missing.
+  local is_list = self.unmarked and value.is_list(container)
+  if not is_list and getmetatable(container) ~= value.array then
     return visit_map(self, container, zone)
   end
   for i, v in ipairs(container) do
@@ -214,6 +217,7 @@ end
 ---@field positions? table      by container: by key: line << 20 | column
 ---@field resolve? function     (self, container, key, tagged) -> value
 ---@field problems table        where to tell what is wrong
+---@field unmarked? boolean       lists are not always marked as such
 ---@field trail? string[]       the keys that lead to the tree; changed
 ---@field depth? integer        how many these are
 

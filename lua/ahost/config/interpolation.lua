@@ -91,17 +91,23 @@ end
 
 local resolve
 
--- Replaces all texts in a container. -> whether that could be done
-local function settle_all(self, container, prefix)
+-- Replaces all texts in a container, to which the first keys of the trail lead.
+-- -> whether that could be done
+local function settle_all(self, container, trail, depth)
   if self.settled[container] == true then
     return true
   end
-  local good = true
+  local good, inner = true, depth + 1
   for key, v in next, container do
-    if type(v) == "string" and find(v, "${", 1, true) then
-      good = resolve(self, container, key, path.append(prefix, key)) ~= FAILED and good
-    elseif is_container(v) then
-      good = settle_all(self, v, path.append(prefix, key)) and good
+    if type(v) == "string" then
+      if find(v, "${", 1, true) then
+        trail[inner] = key
+        local name = path.join(table.move(trail, 1, inner, 1, {}))
+        good = resolve(self, container, key, name) ~= FAILED and good
+      end
+    elseif type(v) == "table" and is_container(v) then
+      trail[inner] = key
+      good = settle_all(self, v, trail, inner) and good
     end
   end
   if good then
@@ -112,20 +118,20 @@ end
 
 -- -> the value of a key of the configuration, with nothing left to replace
 local function look_up(self, link, name)
-  local at, prefix = self.root, nil
-  for _, part in ipairs(path.split(name)) do
+  local at, trail = self.root, {}
+  for i, part in ipairs(path.split(name)) do
     local key = is_container(at) and path.key(at, part)
     if not key or at[key] == nil then
       return complain(self, link,
         ("${%s} names nothing in the configuration; $${ is a literal ${"):format(name))
     end
-    prefix = path.append(prefix, key)
-    at = resolve(self, at, key, prefix)
+    trail[i] = key
+    at = resolve(self, at, key, path.join(trail))
     if at == FAILED then
       return FAILED
     end
   end
-  if is_container(at) and not settle_all(self, at, prefix) then
+  if is_container(at) and not settle_all(self, at, trail, #trail) then
     return FAILED
   end
   return at
@@ -265,6 +271,6 @@ return function(root, env, problems)
   local self = setmetatable({ root = root, env = env, problems = problems, bytes = 0,
     settled = {}, active = {}, chain = {} }, Interpolation)
   local count = problems.count
-  settle_all(self, root, nil)
+  settle_all(self, root, {}, 0)
   problems:sort(count)
 end

@@ -49,7 +49,11 @@ function merge.fill(base, defaults, mark)
       merge.fill(old, v, mark)
     end
   end
-  origin.mark(base, marks)
+  if next(marks) ~= nil then
+    local under <const> = records[base]
+    records[base] = { marks = marks, under = under,
+      spellings = origin.join_spellings(under, records[defaults]) }
+  end
 end
 
 local function fail_too_deep()
@@ -75,8 +79,8 @@ end
 local function expanded_copy(t, zone, trail, depth)
   local result = raw_copy(t, depth)
   local found = problems.new()
-  expand.tree(result, { problems = found, trail = table.move(trail, 1, depth, 1, {}),
-    depth = depth }, zone)
+  expand.tree(result, { problems = found, unmarked = true, depth = depth,
+    trail = table.move(trail, 1, depth, 1, {}) }, zone)
   local err = found:error()
   if err then
     error(err, 0)

@@ -18,7 +18,9 @@ end
 ---@param text string
 ---@return string[] keys    at least one; may be empty texts
 function path.split(text)
-  if not text:find("\\", 1, true) then
+  if type(text) ~= "string" then
+    error(("a path is a string, got a %s"):format(type(text)), 2)
+  elseif not text:find("\\", 1, true) then
     return split_plain(text)
   end
   local parts, part, at = {}, {}, 1

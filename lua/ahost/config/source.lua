@@ -87,9 +87,9 @@ local function read_yaml(load, text, name)
   local tree, positions = decode(load, text, name)
   if tree == value.null then
     return {}
-  elseif tree ~= nil and not value.is_map(tree) then
-    local kind = value.is_list(tree) and "a list" or type(tree) == "table"
-      and "a tag" or value.kind(tree)
+  elseif tree ~= nil and (type(tree) ~= "table" or getmetatable(tree) ~= nil) then
+    local kind = type(tree) == "table" and not value.is_list(tree) and "a tag"
+      or value.kind(tree)
     load.problems:add(name, nil, ("the document must be a map, not %s"):format(kind))
     return nil
   end

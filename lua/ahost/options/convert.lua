@@ -211,7 +211,8 @@ function Reading:fields(schema, values, at, reserved)
   for name in next, values do
     if not (schema[name] or reserved and reserved[name]) then unknown[name] = true end
   end
-  for _, name in ipairs(next(unknown) and sorted_keys(schema, unknown) or names_of(schema)) do
+  local names <const> = next(unknown) and sorted_keys(schema, unknown) or names_of(schema)
+  for _, name in ipairs(names) do
     local spec = schema[name]
     local inner = below(at, values, name, spec)
     if spec then

@@ -8,6 +8,8 @@ local TIMES <const> = {
   { "m", 60, 1 }, { "s", 1, 1 }, { "ms", 1, 1000 },
 }
 
+local LONGEST <const> = 100 -- bytes; more is none of either
+
 local POWERS <const> = { k = 1, m = 2, g = 3, t = 4, p = 5 }
 
 local function parse_number(text)
@@ -31,6 +33,7 @@ local function simplify(number) return math.tointeger(number) or number end
 ---@param text string
 ---@return number? seconds
 function quantity.duration(text)
+  if #text > LONGEST then return end
   local plain = parse_number(text)
   if plain then return simplify(plain) end
   local seconds, last, position = 0, 0, 1
@@ -56,6 +59,7 @@ end
 ---@param text string
 ---@return integer? bytes
 function quantity.size(text)
+  if #text > LONGEST then return end
   local digits, unit = text:match("^(%d+%.?%d*) ?(%a*)$")
   local bytes = unit and unit_bytes(unit:lower())
   if not bytes then return end

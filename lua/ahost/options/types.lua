@@ -141,7 +141,8 @@ function types.show(value, spec)
   if type(value) == "table" then
     return types.is_list(value) and ("a list of %d"):format(rawlen(value)) or "a map"
   end
-  if type(value) ~= "string" then return tostring(value) end
+  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  if type(value) ~= "string" then return "a " .. type(value) end
   if spec.type == "url" then value = url.mask(value) end
   value = types.cut(value, LONGEST_SHOWN)
   return '"' .. value:gsub("%c", function(c) return ("\\%d"):format(c:byte()) end) .. '"'

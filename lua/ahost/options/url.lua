@@ -4,6 +4,8 @@ local core <const> = require "ahost.net.core"
 
 local url <const> = {}
 
+local LONGEST <const> = 8192 -- bytes
+
 local function has_bad_escape(text)
   for after in text:gmatch("%%()") do
     if not text:find("^%x%x", after) then return true end
@@ -28,6 +30,7 @@ end
 ---@return true? ok
 ---@return string? problem  without the text itself, which may hold a password
 function url.check(text)
+  if #text > LONGEST then return nil, ("it has more than %d bytes"):format(LONGEST) end
   local scheme, rest = text:match("^(%a[%w+.-]*)://(.*)$")
   if not scheme then return nil, "it does not begin with a scheme, as in http://" end
   if text:find("[%c%s<>\"{}|\\^`]") then
@@ -48,6 +51,7 @@ local BEFORE_ANY <const> = { "^([^@:]*:/+[^@:]*:).*@", "^([^@:]*:/*).*@" }
 ---@param text string
 ---@return string
 function url.mask(text)
+  if #text > LONGEST then return "********" end
   for _, pattern in ipairs(url.check(text) and { BEFORE } or BEFORE_ANY) do
     local masked, count = text:gsub(pattern, "%1********@")
     if count > 0 then return masked end

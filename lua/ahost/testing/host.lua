@@ -6,7 +6,6 @@ local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
 local reference <const> = require "ahost.reference"
-local tree <const> = require "ahost.component.tree"
 
 ---@class ahost.testing.Host
 ---@field ctx ahost.Context      of the application: what its components publish
@@ -27,9 +26,7 @@ end
 ---@param path? string    dotted aliases; the root, if left out
 ---@return table? instance    nil when there is none
 function Host:instance(path)
-  for node in tree.each(self.app.root) do
-    if node.path == (path or "") then return node.instance end
-  end
+  return self.app:instance(path or "")
 end
 
 ---Waits until the application has ended by itself, and been torn down.

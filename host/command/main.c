@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@
 #include <uv.h>
 
 #include <lauxlib.h>
-#include "ahost.h"
 #include "ahost_lua.h"
+#include "daemon_module.h"
+#include "detach.h"
 
 enum {
     EXIT_USAGE = 2,
@@ -86,6 +88,35 @@ static void print_record(void *data, int level, const char *logger,
     fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
 }
 
+/* ---- stalls ------------------------------------------------------------- */
+
+/* Reaches the thread of the host while Lua code keeps it busy. Scripts know no
+ * name of it, so that none can listen to it. */
+static int stall_signal(void) {
+    return SIGRTMIN + 5;
+}
+
+static void on_stall_signal(int number) {
+    int saved_errno = errno;
+    (void)number;
+    ahost_interrupted(running);
+    errno = saved_errno;
+}
+
+static void interrupt_host(void *thread) {
+    pthread_kill(*(pthread_t *)thread, stall_signal());
+}
+
+static void print_blocked(void *data, double seconds, unsigned task) {
+    (void)data;
+    fprintf(stderr,
+            "WARNING ahost.watchdog: task %u keeps the loop for %.2f s so far, "
+            "inside a C function\n",
+            task, seconds);
+}
+
+/* ------------------------------------------------------------------------- */
+
 /* Scripts are told from commands by their names, which need not exist. */
 static int is_script(const char *word) {
     size_t size = strlen(word);
@@ -98,10 +129,14 @@ static int is_script(const char *word) {
 
 /* `script` is NULL for commands, which are written in Lua. */
 static int load(ahost *host, const char *script) {
-    if (script == NULL)
-        return ahost_load_string(host, "return require 'ahost.command'(...)",
-                                 "=ahost");
-    return ahost_load_file(host, script);
+    int err;
+    if (script != NULL)
+        return ahost_load_file(host, script);
+    err = ahost_preload(host, "ahost.command.daemon.core", daemon_open_module);
+    if (err != AHOST_OK)
+        return err;
+    return ahost_load_string(host, "return require 'ahost.command'(...)",
+                             "=ahost");
 }
 
 /* Where the records of a script go; commands find that out themselves. */
@@ -133,12 +168,17 @@ static int configure_log(ahost *host, const log_options *log) {
 static int run(const char *script, int argc, char **argv,
                const log_options *log) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
+    pthread_t thread = pthread_self();
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
                              .log_level = log->level,
                              .argc = argc,
                              .argv = argv,
-                             .signals = signals};
+                             .signals = signals,
+                             .stall = 1,
+                             .interrupt = interrupt_host,
+                             .interrupt_data = &thread,
+                             .blocked = print_blocked};
     ahost *host;
     int status = EXIT_USAGE;
     if (ahost_open(&host, &options) != AHOST_OK) {
@@ -149,6 +189,7 @@ static int run(const char *script, int argc, char **argv,
     handle(SIGPIPE, SIG_IGN);
     handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
+    handle(stall_signal(), on_stall_signal);
     if (script != NULL && (log->file != NULL || log->syslog != NULL) &&
         !configure_log(host, log))
         status = EXIT_USAGE;
@@ -159,6 +200,18 @@ static int run(const char *script, int argc, char **argv,
     handle(SIGINT, SIG_DFL);
     handle(SIGTERM, SIG_DFL);
     ahost_close(host);
+    handle(stall_signal(), SIG_IGN);
+    return status;
+}
+
+/* A command that is to be a daemon begins again in that. */
+static int run_command(int argc, char **argv, const log_options *log) {
+    int status = run(NULL, argc, argv, log);
+    if (!daemon_is_wanted() || !detach(&status))
+        return status;
+    strikes = 0;
+    status = run(NULL, argc, argv, log);
+    detach_end(status);
     return status;
 }
 
@@ -189,17 +242,19 @@ int main(int argc, char **argv) {
         {"syslog", optional_argument, NULL, 'S'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0}};
-    int option, help = 0, configured = 0;
+    int option, help = 0, for_commands = 0;
     log_options log = {.level = AHOST_LOG_NOTICE};
     const char *word;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
-    while ((option = getopt_long(argc, argv, "+c:hl:v", long_options, NULL)) !=
-           -1)
+    while ((option =
+                getopt_long(argc, argv, "+c:dhkl:v", long_options, NULL)) != -1)
         switch (option) {
         case 'c':
-            configured = 1;
+        case 'd':
+        case 'k':
+            for_commands = option;
             break;
         case 'h':
             help = 1;
@@ -222,10 +277,10 @@ int main(int argc, char **argv) {
         }
     word = optind < argc ? argv[optind] : NULL;
     if (help || word == NULL || is_command(word) || !is_script(word))
-        return run(NULL, argc - 1, argv + 1, &log);
-    if (configured) {
-        fprintf(stderr, "ahost: -c is for commands, and %s is a script\n",
-                word);
+        return run_command(argc - 1, argv + 1, &log);
+    if (for_commands) {
+        fprintf(stderr, "ahost: -%c is for commands, and %s is a script\n",
+                for_commands, word);
         return EXIT_USAGE;
     }
     return run(word, argc - optind - 1, argv + optind + 1, &log);
