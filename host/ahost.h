@@ -14,11 +14,12 @@
  *         return status;
  *     }
  *
- * A host belongs to the thread that opened it; only ahost_stop, ahost_signal
- * and ahost_interrupt may be called from elsewhere. The library by itself never
- * exits, prints, or touches process signals, environment, standard streams or
- * global allocators: those are the program's, and its script's if that asks for
- * them (require "ahost.process").
+ * A host belongs to the thread that opened it; only ahost_stop,
+ * ahost_signal, ahost_log_flush and ahost_interrupt may be called from
+ * elsewhere. The library by itself never exits, prints, or touches process
+ * signals, environment, standard streams or global allocators: those are the
+ * program's, and its script's if that asks for them (require "ahost.process",
+ * "ahost.log").
  */
 #ifndef AHOST_H
 #define AHOST_H
@@ -87,7 +88,9 @@ typedef void ahost_blocked_function(void *data, double seconds, unsigned task);
  */
 typedef struct ahost_options {
     size_t size;
-    ahost_log_function *log; /* NULL: records are dropped */
+    /* Hears of records until the script sends them elsewhere. NULL: they are
+     * dropped */
+    ahost_log_function *log;
     void *log_data;
     size_t memory_limit; /* bytes that Lua and the buffers may take; 0: none */
     double stop_timeout; /* seconds that a stop waits for tasks; 0 means 10 */
@@ -156,6 +159,14 @@ AHOST_API void ahost_stop(ahost *host);
  * thread and from a signal handler, until ahost_close.
  */
 AHOST_API int ahost_signal(ahost *host, int number);
+
+/*
+ * Waits until the records that the script sends to files and servers (require
+ * "ahost.log".configure) are written, for so many milliseconds at most: for
+ * programs that are about to end without ahost_close, which does this itself.
+ * May be called from any thread and from a signal handler, until ahost_close.
+ */
+AHOST_API void ahost_log_flush(ahost *host, int milliseconds);
 
 /*
  * Stops the Lua code that runs now: an error with code FAILED and message

@@ -15,6 +15,7 @@
 #include "testing.h"
 
 static const double default_stop_timeout = 10;
+static const double log_flush_time = 2;
 
 static void keep_errmsg(ahost *h, const char *text) {
     free(h->errmsg);
@@ -400,6 +401,7 @@ void ahost_close(ahost *h) {
         ahost__finish(h);
         run_to_the_end(h);
     }
+    ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
     ahost__standard_restore(h);
@@ -408,6 +410,7 @@ void ahost_close(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
+    ahost__log_close(h, log_flush_time);
     ahost__activation_free(h);
     ahost__log_levels_free(h);
     free(h->errmsg);

@@ -23,6 +23,7 @@
  * the bytes beyond the callback copies them. */
 enum { AHOST__READ_BUFFER = 65536 };
 
+typedef struct ahost__logging ahost__logging;
 enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
 typedef struct ahost__activation ahost__activation;
@@ -132,10 +133,12 @@ struct ahost {
 
     ahost_log_function *log;
     void *log_data;
-    int log_level;         /* of names that no rule is about */
-    ahost__link log_rules; /* levels by names */
-    uint32_t log_version;  /* grows when levels change */
-    ahost__link captures;  /* of records; open ones, oldest first */
+    int log_level;           /* of names that no rule is about */
+    ahost__link log_rules;   /* levels by names */
+    uint32_t log_version;    /* grows when levels change */
+    ahost__link captures;    /* of records; open ones, oldest first */
+    ahost__logging *logging; /* where records go instead of `log`, or NULL */
+    size_t log_pending;      /* records that wait to be written there; atomic */
     uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
     ahost__defaults defaults;

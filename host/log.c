@@ -10,8 +10,8 @@
 
 void ahost__log_write(ahost *h, const ahost__log_record *record) {
     ahost__log_count(h, record->level);
-    if (ahost__capture_text(h, record) && h->log != NULL)
-        h->log(h->log_data, record->level, record->logger, record->text);
+    if (ahost__capture_text(h, record))
+        ahost__log_deliver(h, record);
 }
 
 /* Text that does not fit the buffer and finds no memory is cut. */

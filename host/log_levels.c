@@ -85,8 +85,13 @@ int ahost__log_level(const ahost *h, const char *logger) {
     return level;
 }
 
+int ahost__log_heard(const ahost *h) {
+    return h->log != NULL || h->logging != NULL ||
+           !ahost__list_empty(&h->captures);
+}
+
 int ahost__log_wants(const ahost *h, const char *logger, int level) {
-    if (h->log == NULL && ahost__list_empty(&h->captures))
+    if (!ahost__log_heard(h))
         return 0;
     return level >= ahost__log_level(h, logger);
 }

@@ -37,8 +37,7 @@ static int is_enabled(const ahost *h, logger *self, int level) {
         self->level = ahost__log_level(h, self->name);
         self->version = h->log_version;
     }
-    return level >= self->level &&
-           (h->log != NULL || !ahost__list_empty(&h->captures));
+    return level >= self->level && ahost__log_heard(h);
 }
 
 /* Stack: level, logger, format, arguments. */
@@ -46,13 +45,16 @@ static int write_record(lua_State *L) {
     ahost *h = ahost__of(L);
     ahost__log_record record = {.level = (int)lua_tointeger(L, 1)};
     record.logger = ((logger *)lua_touserdata(L, 2))->name;
-    ahost__push_log_text(L, 3);
+    record.data_size = ahost__push_log_text(L, 3);
     record.text = lua_tostring(L, -3);
     ahost__log_count(h, record.level);
-    if ((ahost__list_empty(&h->captures) ||
-         ahost__capture_values(L, &record)) &&
-        h->log != NULL)
-        h->log(h->log_data, record.level, record.logger, record.text);
+    if (!ahost__list_empty(&h->captures) && !ahost__capture_values(L, &record))
+        return 0;
+    if (lua_istable(L, -1) && ahost__log_wants_json(h)) {
+        ahost__log_push_json(L);
+        record.json = lua_tostring(L, -1);
+    }
+    ahost__log_deliver(h, &record);
     return 0;
 }
 
@@ -183,6 +185,30 @@ static int log_level(lua_State *L) {
     return 1;
 }
 
+/* ---- where records go --------------------------------------------------- */
+
+/* log.configure(values, [place]) -> true | nil, err */
+static int log_configure(lua_State *L) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "ahost.log.configuration");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "apply");
+    lua_insert(L, 1);
+    lua_pop(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* log.rotate() */
+static int log_rotate(lua_State *L) {
+    ahost__log_rotate(ahost__of(L));
+    return 0;
+}
+
+static int log_stats(lua_State *L) {
+    return ahost__log_push_stats(L);
+}
+
 static const luaL_Reg methods[] = {
     {"debug", logger_debug},     {"info", logger_info},
     {"notice", logger_notice},   {"warning", logger_warning},
@@ -193,6 +219,9 @@ static const luaL_Reg functions[] = {{"get", log_get},
                                      {"set_level", log_set_level},
                                      {"level", log_level},
                                      {"capture", ahost__log_capture},
+                                     {"configure", log_configure},
+                                     {"rotate", log_rotate},
+                                     {"stats", log_stats},
                                      {NULL, NULL}};
 
 /* Stack: the metatable of loggers. */

@@ -10,6 +10,8 @@
 
 #include "log.h"
 
+enum { NAME_MAX_5424 = 32 };
+
 static const char format_key, sort_key; /* of string.format, table.sort */
 
 /* Keeps functions of Lua's own in the registry, whatever scripts do to them. */
@@ -120,13 +122,15 @@ static int push_message(lua_State *L, int first, int last) {
 
 /* ---- structured data ---------------------------------------------------- */
 
-/* RFC 5424: printable ASCII without '=', ']', '"' and space. */
+/* RFC 5424: 1 to 32 of printable ASCII without '=', ']', '"' and space. */
 static void add_name(luaL_Buffer *text, const char *name) {
-    for (; *name != '\0'; name++)
-        luaL_addchar(text,
-                     *name > ' ' && *name < 127 && strchr("=]\"", *name) == NULL
-                         ? *name
-                         : '_');
+    if (*name == '\0')
+        luaL_addchar(text, '_');
+    for (int i = 0; name[i] != '\0' && i < NAME_MAX_5424; i++) {
+        char c = name[i];
+        int fits = c > ' ' && c < 127 && strchr("=]\"", c) == NULL;
+        luaL_addchar(text, fits ? c : '_');
+    }
 }
 
 static void add_value(luaL_Buffer *text, const char *value) {
@@ -212,11 +216,13 @@ static void escape_zeros(lua_State *L) {
     lua_replace(L, -2);
 }
 
-void ahost__push_log_text(lua_State *L, int first) {
+size_t ahost__push_log_text(lua_State *L, int first) {
     int last = lua_gettop(L);
+    size_t size;
     int data = push_message(L, first, last);
     int message = lua_gettop(L);
     push_data(L, data);
+    size = lua_rawlen(L, -1);
     lua_pushvalue(L, message);
     lua_concat(L, 2);
     escape_zeros(L);
@@ -227,4 +233,5 @@ void ahost__push_log_text(lua_State *L, int first) {
         lua_pushvalue(L, data);
     else
         lua_pushnil(L);
+    return size;
 }

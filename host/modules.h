@@ -18,6 +18,7 @@ int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
+int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_systemd(lua_State *L);
@@ -37,6 +38,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.host.worker", ahost__open_worker)                                 \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
+    X("ahost.log.sinks", ahost__open_log_sinks)                                \
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process", ahost__open_process)                                    \

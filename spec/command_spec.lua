@@ -132,12 +132,14 @@ SCRIPT is a Lua file; its body is the main task. commands:
   NAME        one of `commands` in the configuration
 
 options:
-  -c FILE        a configuration file; repeatable
-  -v             say more, and log debug records too
-  -h, --help     show this and exit
-  -d             run in the background (run)
-  -k             end what runs in the background (run)
-      --version  show the version and exit
+  -c FILE                 a configuration file; repeatable
+  -l FILE                 log to a file
+      --syslog[=ADDRESS]  log to a syslog server (unix:///dev/log)
+  -v                      say more, and log debug records too
+  -h, --help              show this and exit
+  -d                      run in the background (run)
+  -k                      end what runs in the background (run)
+      --version           show the version and exit
 
 'ahost COMMAND --help' tells more of a command
 ]])

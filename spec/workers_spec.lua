@@ -33,7 +33,8 @@ local function alive(pid)
   local file <const> = io.open(("/proc/%d/stat"):format(pid))
   if not file then return false end
   local _ <close> = file
-  return file:read("a"):match "^%d+ %b() (%a)" ~= "Z"
+  local text <const> = file:read("a") -- nil when it has gone meanwhile
+  return text ~= nil and text:match "^%d+ %b() (%a)" ~= "Z"
 end
 
 local function kill(pid, name) os.execute(("kill -%s %d"):format(name, pid)) end

@@ -16,12 +16,21 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include <lauxlib.h>
 #include "ahost_lua.h"
 #include "daemon_module.h"
 #include "detach.h"
 #include "supervisor.h"
 
-enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
+enum {
+    EXIT_USAGE = 2,
+    EXIT_EMERGENCY = 70,
+    STRIKES = 3,
+    FORGIVEN = 5,
+    FLUSH_TIME = 500
+};
+
+#define LOCAL_SYSLOG "unix:///dev/log"
 
 /* The names that mean the commands of ahost even where there is such a file. */
 static const char *const commands[] = {"check", "config", "new", "components",
@@ -37,6 +46,7 @@ static void emergency_exit(void) {
     ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)ignored;
     ahost__supervisor_kill();
+    ahost_log_flush(running, FLUSH_TIME);
     _exit(EXIT_EMERGENCY);
 }
 
@@ -134,13 +144,39 @@ static int load(ahost *host, const char *script) {
                              "=ahost");
 }
 
+/* Where the records of a script go; commands find that out themselves. */
+typedef struct log_options {
+    int level;
+    const char *file, *syslog; /* or NULL */
+} log_options;
+
+/* Sends records there. False, with what is wrong told, when that cannot be. */
+static int configure_log(ahost *host, const log_options *log) {
+    static const char code[] =
+        "local file, syslog = ...\n"
+        "local log = require 'ahost.log'\n"
+        "assert(log.configure(nil, {file = file, syslog = syslog}))";
+    lua_State *L = ahost_lua(host);
+    int ok = luaL_loadbuffer(L, code, sizeof(code) - 1, "=ahost") == LUA_OK;
+    lua_pushstring(L, log->file);
+    lua_pushstring(L, log->syslog);
+    ok = ok && lua_pcall(L, 2, 0, 0) == LUA_OK;
+    if (!ok) {
+        lua_getfield(L, -1, "message");
+        fprintf(stderr, "ahost: %s\n", lua_tostring(L, -1));
+    }
+    lua_settop(L, 0);
+    return ok;
+}
+
 /* Runs a script with the arguments behind its name, or a command with all. */
-static int run(const char *script, int argc, char **argv, int log_level) {
+static int run(const char *script, int argc, char **argv,
+               const log_options *log) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
     pthread_t thread = pthread_self();
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
-                             .log_level = log_level,
+                             .log_level = log->level,
                              .argc = argc,
                              .argv = argv,
                              .signals = signals,
@@ -164,7 +200,10 @@ static int run(const char *script, int argc, char **argv, int log_level) {
         handle(SIGINT, SIG_IGN);
         handle(SIGUSR2, SIG_IGN);
     }
-    if (load(host, script) == AHOST_OK)
+    if (script != NULL && (log->file != NULL || log->syslog != NULL) &&
+        !configure_log(host, log))
+        status = EXIT_USAGE;
+    else if (load(host, script) == AHOST_OK)
         status = ahost_run(host);
     else
         fprintf(stderr, "ahost: %s\n", ahost_errmsg(host));
@@ -176,12 +215,12 @@ static int run(const char *script, int argc, char **argv, int log_level) {
 }
 
 /* A command that is to be a daemon begins again in that. */
-static int run_command(int argc, char **argv, int log_level) {
-    int status = run(NULL, argc, argv, log_level);
+static int run_command(int argc, char **argv, const log_options *log) {
+    int status = run(NULL, argc, argv, log);
     if (!daemon_is_wanted() || !detach(&status))
         return status;
     strikes = 0;
-    status = run(NULL, argc, argv, log_level);
+    status = run(NULL, argc, argv, log);
     detach_end(status);
     return status;
 }
@@ -210,15 +249,17 @@ static int is_command(const char *word) {
 int main(int argc, char **argv) {
     static const struct option long_options[] = {
         {"help", no_argument, NULL, 'h'},
+        {"syslog", optional_argument, NULL, 'S'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0}};
-    int option, help = 0, log_level = AHOST_LOG_NOTICE, for_commands = 0;
+    int option, help = 0, for_commands = 0;
+    log_options log = {.level = AHOST_LOG_NOTICE};
     const char *word;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
-    while ((option = getopt_long(argc, argv, "+c:dhkv", long_options, NULL)) !=
-           -1)
+    while ((option =
+                getopt_long(argc, argv, "+c:dhkl:v", long_options, NULL)) != -1)
         switch (option) {
         case 'c':
         case 'd':
@@ -228,11 +269,17 @@ int main(int argc, char **argv) {
         case 'h':
             help = 1;
             break;
+        case 'l':
+            log.file = optarg;
+            break;
+        case 'S':
+            log.syslog = optarg != NULL ? optarg : LOCAL_SYSLOG;
+            break;
         case 'V':
             puts("ahost " AHOST_VERSION);
             return 0;
         case 'v':
-            log_level = AHOST_LOG_DEBUG;
+            log.level = AHOST_LOG_DEBUG;
             break;
         default:
             fputs("try 'ahost --help'\n", stderr);
@@ -240,11 +287,11 @@ int main(int argc, char **argv) {
         }
     word = optind < argc ? argv[optind] : NULL;
     if (help || word == NULL || is_command(word) || !is_script(word))
-        return run_command(argc - 1, argv + 1, log_level);
+        return run_command(argc - 1, argv + 1, &log);
     if (for_commands) {
         fprintf(stderr, "ahost: -%c is for commands, and %s is a script\n",
                 for_commands, word);
         return EXIT_USAGE;
     }
-    return run(word, argc - optind - 1, argv + optind + 1, log_level);
+    return run(word, argc - optind - 1, argv + optind + 1, &log);
 }

@@ -24,6 +24,19 @@ local COMMON <const> = {
     repeated = true,
     doc = "a configuration file; repeatable",
   },
+  {
+    key = "log_file",
+    short = "l",
+    value = "FILE",
+    doc = "log to a file",
+  },
+  {
+    key = "syslog",
+    long = "syslog",
+    value = "ADDRESS",
+    optional = "unix:///dev/log",
+    doc = "log to a syslog server (unix:///dev/log)",
+  },
   { key = "verbose", short = "v", doc = "say more, and log debug records too" },
   { key = "help", short = "h", long = "help", doc = "show this and exit" },
 }
@@ -107,9 +120,9 @@ local function run_built_in(name, common, words)
   end
   args.files = table.move(args.files, 1, #args.files, #common.files + 1,
     table.move(common.files, 1, #common.files, 1, {}))
-  args.verbose = args.verbose or common.verbose
-  args.daemon = args.daemon or common.daemon
-  args.kill = args.kill or common.kill
+  for _, key in ipairs { "verbose", "log_file", "syslog", "daemon", "kill" } do
+    args[key] = args[key] or common[key]
+  end
   if args.verbose then require("ahost.log").set_level("", "debug") end
   local status, err = command.main(args)
   if errors.is(err, "USAGE") then return bad_usage("ahost " .. name, err.message) end

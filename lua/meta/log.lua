@@ -3,8 +3,8 @@
 ---Log records. The names of loggers have parts separated by dots; a name has the
 ---level of the nearest name above it that has been given one, `""` is above all.
 ---A record below the level of its logger is dropped, which costs next to nothing.
----The others go to the program that runs the host: the command `ahost` writes them
----to standard error.
+---The others go where log.configure says, and without that to the program that runs
+---the host: the command `ahost` writes them to standard error.
 local log = {}
 
 ---@alias ahost.LogLevel
@@ -96,5 +96,37 @@ function log.level(name) end
 ---@param options? ahost.LogCaptureOptions
 ---@return ahost.LogCapture
 function log.capture(options) end
+
+---@class ahost.LogConfigureOptions
+---@field verbose? boolean   the level that is set now is the lowest whatever `values` say
+---@field file? string       a path: records go there, too
+---@field syslog? string     the address of a syslog server: records go there, too
+
+---Sends records where `values` say, from now on: a table as it stands under `logging:`
+---in a configuration. The handlers `console`, `file`, `json` and `syslog` in it are
+---everybody's. Or, in the form of Python's dictConfig, `handlers` have names and
+---formatters and each of `loggers` has those it names. Without any handler records
+---go to the program. What earlier handlers hold is still written.
+---
+---Handlers write in threads of their own, from queues that are bounded: what comes
+---when one is full is dropped and counted. Files are opened at once. Does not wait.
+---@param values? table
+---@param options? ahost.LogConfigureOptions
+---@return true? ok
+---@return ahost.Error? err   code CONFIG, all that is wrong; nothing has changed then
+function log.configure(values, options) end
+
+---Has files moved to their backups, or opened again when somebody else has moved them.
+---Does not wait.
+function log.rotate() end
+
+---@class ahost.LogHandlerStats
+---@field name string       "log file /var/log/app.log"
+---@field queued integer    records that are not written yet
+---@field dropped integer   records that will not be written
+
+---What has become of the records of each handler.
+---@return ahost.LogHandlerStats[]
+function log.stats() end
 
 return log

@@ -4,6 +4,8 @@ local background <const> = require "ahost.application.background"
 local errors <const> = require "ahost.error"
 local config <const> = require "ahost.config"
 local control <const> = require "ahost.control.place"
+local log_configuration <const> = require "ahost.log.configuration"
+local log_schema <const> = require "ahost.log.schema"
 local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
 local workers <const> = require "ahost.application.workers"
@@ -45,7 +47,11 @@ schema.keys = {
     doc = "threads for files and names of hosts (4)",
   },
   workers = workers.option,
-  logging = map "where log records go",
+  logging = {
+    type = "map",
+    fields = log_schema.fields,
+    doc = "where log records go, and which",
+  },
   daemon = {
     type = "map",
     fields = background.fields,
@@ -150,9 +156,15 @@ function schema.check(values)
     origin = origin,
     literal = config.literal,
   })
+  -- Workers, and handlers that are named and formed, take more than a schema.
   if checked then
+    local wrong
     checked.workers, problems = workers.check(values)
-    if not problems then return checked end
+    checked.logging, wrong = log_configuration.check(values.logging,
+      config.origin(values, "logging"))
+    if checked.logging and not problems then return checked end
+    problems = table.move(wrong or {}, 1, #(wrong or {}), #(problems or {}) + 1,
+      problems or {})
   end
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end

@@ -42,6 +42,8 @@ local function load_values(common)
   local ok, err = schema.check(values)
   if not ok then return nil, err end
   configuration.apply(values, common.verbose)
+  ok, err = configuration.open_logs(values, common)
+  if not ok then return nil, err end
   return values, files
 end
 

@@ -10,6 +10,7 @@ local arguments <const> = {}
 ---@field short? string      "s" is -s
 ---@field long? string       "service" is --service
 ---@field value? string      what stands behind it, in words; nil: nothing does
+---@field optional? string   what it is when nothing stands behind it in the same word
 ---@field repeated? boolean  each adds to a list; else the last one counts
 ---@field doc string
 
@@ -40,7 +41,7 @@ end
 function Parsing:take(option, shown, inline)
   local value = true
   if option.value then
-    value = inline or self:next_word()
+    value = inline or option.optional or self:next_word()
     if not value then
       return nil, ("%s takes a value: %s %s"):format(shown, shown, option.value)
     end
@@ -128,7 +129,9 @@ local function left_column(option)
   local long <const> = option.long and "--" .. option.long
   local names <const> = short and long and short .. ", " .. long
     or short or "    " .. long
-  return option.value and names .. " " .. option.value or names
+  if not option.value then return names end
+  return option.optional and ("%s[=%s]"):format(names, option.value)
+    or names .. " " .. option.value
 end
 
 --- The options in two columns, as a help shows them.

@@ -7,7 +7,6 @@ local control <const> = require "ahost.control.place"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
-local options <const> = require "ahost.options"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
@@ -73,23 +72,6 @@ end
 
 local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
-local LEVEL <const> = {
-  level = {
-    type = "enum",
-    values = { "debug", "info", "notice", "warning", "error", "critical" },
-  },
-}
-
--- The lowest level of records that `logging` asks for. -> level | nil | nil, problems
-local function log_level(logging)
-  local others <const> = {}
-  for name in next, logging do others[name] = name ~= "level" or nil end
-  local checked, problems = options.check(LEVEL, logging,
-    { path = "logging", origin = config.origin, reserved = others })
-  if checked then return checked.level end
-  return nil, problems
-end
-
 local function apply_limits(limits)
   runtime.limits {
     memory = limits.memory,
@@ -107,12 +89,26 @@ end
 function configuration.apply(values, verbose)
   local keys <const> = schema.check(values)
   if not keys then return end
-  local level <const> = keys.logging and log_level(values.logging)
+  local level <const> = keys.logging.levels[""]
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
   runtime.watchdog(keys.watchdog)
   apply_limits(keys.limits or {})
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
+end
+
+--- Opens the logs. What is wrong with the configuration is left for `build` to tell.
+---@param values table
+---@param args table          `verbose`, `log_file` and `syslog` have the last word
+---@return true? ok
+---@return ahost.Error? err   code CONFIG: what cannot be opened
+function configuration.open_logs(values, args)
+  if not schema.check(values) then return true end
+  return log.configure(values.logging, {
+    verbose = args.verbose,
+    file = args.log_file,
+    syslog = args.syslog,
+  })
 end
 
 local ROOTS <const> = { "component", "components", "schedules", "servers", "listen" }
@@ -127,12 +123,7 @@ end
 
 -- What is wrong with the values that no component sees.
 local function top_level_problems(values, files)
-  local problems = {}
-  local keys <const> = schema.check(values)
-  if keys and keys.logging then
-    local _, wrong = log_level(values.logging)
-    problems = wrong or problems
-  end
+  local problems <const> = {}
   if not has_root(values) then
     problems[#problems + 1] = ("%s: there is nothing to run; give component, "
       .. "components, schedules, servers or listen"):format(configuration.name(files))

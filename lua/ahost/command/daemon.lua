@@ -45,6 +45,7 @@ function daemon.settle_files(args)
   for i = #args, 1, -1 do args[i] = nil end
   for i, file in ipairs(files) do files[i] = absolute(file) end
   args.files = files
+  args.log_file = args.log_file and absolute(args.log_file)
 end
 
 -- A path of `daemon`: a relative one is seen from the file that says it.

@@ -42,6 +42,8 @@ end
 -- -> application, place of its control socket | nil, err
 local function build(args, values, files)
   configuration.apply(values, args.verbose)
+  local logs, wrong = configuration.open_logs(values, args)
+  if not logs then return nil, wrong end
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
   return app, configuration.control(values, files, args)
