@@ -50,6 +50,12 @@ AHOST_API uv_loop_t *ahost_loop(ahost *host);
 /* The host that a Lua state (any coroutine of it) belongs to. */
 AHOST_API ahost *ahost_from_lua(lua_State *L);
 
+/* Logs a record as the script's own: by the levels of loggers and to where log
+ * records go. A format of printf. May be called in libuv callbacks, too. */
+AHOST_API void ahost_log(ahost *host, int level, const char *logger,
+                         const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Makes `require(name)` call `open`; AHOST_NO_MEMORY when it cannot. */
 AHOST_API int ahost_preload(ahost *host, const char *name, lua_CFunction open);
 

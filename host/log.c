@@ -1,6 +1,7 @@
 /*
  * log.c - records that C code makes, and what every record goes through.
  */
+#include "ahost_lua.h"
 #include "log.h"
 
 #include <stdarg.h>
@@ -51,6 +52,17 @@ void ahost__log(ahost *h, int level, const char *logger, const char *format,
 static int is_embedded(const lua_Debug *ar) {
     static const char prefix[] = "@lua/ahost/";
     return strncmp(ar->source, prefix, sizeof(prefix) - 1) == 0;
+}
+
+void ahost_log(ahost *h, int level, const char *logger, const char *format,
+               ...) {
+    ahost__log_record record = {.level = level, .logger = logger};
+    va_list arguments;
+    if (h == NULL || !ahost__log_wants(h, logger, level))
+        return;
+    va_start(arguments, format);
+    write_formatted(h, &record, format, arguments);
+    va_end(arguments);
 }
 
 const char *ahost__push_place(lua_State *L, lua_State *co) {

@@ -94,6 +94,7 @@ return {
   lua("lookup_five", "resource lookup, five up", "lookup.lua", 5000000, " 5", 0.3),
   lua("metric", "add() to a counter", "metric.lua", 20000000, " 0"),
   lua("metric_tags", "add() to a counter by a tag", "metric.lua", 2000000, " 1"),
+  lua("log_below", "log record below the level", "log_below.lua", 20000000, ""),
   {
     name = "memory",
     job = "memory of an idle connection",
