@@ -148,7 +148,7 @@ void ahost__passed_socket_release(ahost__passed_socket *socket) {
     socket->in_use = 0;
 }
 
-/* systemd.core.sockets() -> {{fd=, name=}, ...} */
+/* systemd.protocol.sockets() -> {{fd=, name=}, ...} */
 int ahost__activation_sockets(lua_State *L) {
     ahost *h = ahost__of(L);
     if (ahost__activation_take(h) != 0)

@@ -32,7 +32,7 @@ void ahost__passed_socket_release(ahost__passed_socket *socket);
 
 void ahost__activation_free(ahost *h);
 
-/* systemd.core.sockets() -> {{fd=, name=}, ...} */
+/* systemd.protocol.sockets() -> {{fd=, name=}, ...} */
 int ahost__activation_sockets(lua_State *L);
 
 #endif

@@ -121,6 +121,13 @@ static int failure(lua_State *L) {
     return 3;
 }
 
+/* runtime.failed_late(ctx of an application) -> whether a task of a component
+ * has failed while that ended */
+static int failed_late(lua_State *L) {
+    lua_pushboolean(L, ahost__check_context(L, 1)->failed_late);
+    return 1;
+}
+
 /* ---- limits ------------------------------------------------------------- */
 
 /* runtime.stop_timeout([seconds]) -> seconds that tasks and teardown callbacks
@@ -133,17 +140,46 @@ static int stop_timeout(lua_State *L) {
     return 1;
 }
 
+/* Field `name` of the table at index 1, or the fallback. */
+static lua_Integer limit(lua_State *L, const char *name, lua_Integer fallback) {
+    lua_Integer value = fallback;
+    if (lua_getfield(L, 1, name) != LUA_TNIL) {
+        value = luaL_checkinteger(L, -1);
+        luaL_argcheck(L, value > 0 && value <= UINT32_MAX, 1, name);
+    }
+    lua_pop(L, 1);
+    return value;
+}
+
+/* runtime.limits{memory=, connections=, line=, events=, items=}: bytes that the
+ * host may take, and what holds where a program does not say how much */
+static int limits(lua_State *L) {
+    ahost *h = ahost__of(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    if (lua_getfield(L, 1, "memory") != LUA_TNIL)
+        h->memory_limit = (size_t)luaL_checkinteger(L, -1);
+    h->defaults =
+        (ahost__defaults){.connections = (uint32_t)limit(
+                              L, "connections", h->defaults.connections),
+                          .line = (uint32_t)limit(L, "line", h->defaults.line),
+                          .events = limit(L, "events", h->defaults.events),
+                          .items = limit(L, "items", h->defaults.items)};
+    return 0;
+}
+
 static const luaL_Reg functions[] = {{"application", new_application},
                                      {"context", new_context},
                                      {"place", place},
                                      {"wait", wait_end},
                                      {"failure", failure},
+                                     {"failed_late", failed_late},
                                      {"published", ahost__resource_published},
                                      {"held", ahost__resource_held},
                                      {"watch", ahost__component_watch},
                                      {"waiting", ahost__component_waiting},
                                      {"stops", ahost__component_stops},
                                      {"stop_timeout", stop_timeout},
+                                     {"limits", limits},
                                      {"watchdog", ahost__component_watchdog},
                                      {"bundled", ahost__bundled_components},
                                      {NULL, NULL}};

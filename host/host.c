@@ -187,6 +187,8 @@ static void init_lists(ahost *h) {
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
+    h->defaults = (ahost__defaults){
+        .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
 }
 
 int ahost_open(ahost **host, const ahost_options *options) {

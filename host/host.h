@@ -35,6 +35,14 @@ typedef struct ahost__pool_slot {
     uint32_t slot;
 } ahost__pool_slot;
 
+/* What is taken where a program does not say how much. */
+typedef struct ahost__defaults {
+    uint32_t connections; /* of a server at once */
+    uint32_t line;        /* bytes of a line, or up to a delimiter */
+    lua_Integer events;   /* waiting for an iterator or a subscriber */
+    lua_Integer items;    /* in a queue */
+} ahost__defaults;
+
 struct ahost {
     lua_State *L; /* main coroutine: runs openings, jobs and the last close */
     uv_loop_t *loop;
@@ -62,8 +70,9 @@ struct ahost {
     uv_check_t after_poll;
     ahost__lag lag;
     char *read_buffer;
-    size_t lingering;   /* closed streams that still send */
-    size_t connections; /* of servers, open */
+    size_t lingering;        /* closed streams that still send */
+    size_t connections;      /* of servers, open */
+    size_t closing_journals; /* given up, and still at work */
 
     /* listening, as one of several processes perhaps */
     size_t accepted;       /* streams that have not been released */
@@ -129,6 +138,7 @@ struct ahost {
     ahost__link captures;  /* of records; open ones, oldest first */
     uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
+    ahost__defaults defaults;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
     long refusals;

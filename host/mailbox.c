@@ -5,9 +5,9 @@
 
 #include <lauxlib.h>
 
-#include "task.h"
+#include "host.h"
 
-enum { VALUES = 1, DEFAULT_MAX = 100 };
+enum { VALUES = 1 };
 
 void ahost__mailbox_init(lua_State *L, ahost__mailbox *m, lua_Integer max) {
     ahost__list_init(&m->waiters);
@@ -68,7 +68,7 @@ void ahost__mailbox_clear(lua_State *L, ahost__mailbox *m, int box) {
 }
 
 lua_Integer ahost__mailbox_opt_max(lua_State *L, int arg) {
-    lua_Integer max = DEFAULT_MAX;
+    lua_Integer max = ahost__of(L)->defaults.events;
     if (lua_isnoneornil(L, arg))
         return max;
     luaL_checktype(L, arg, LUA_TTABLE);

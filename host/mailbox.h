@@ -29,7 +29,7 @@ void ahost__mailbox_take(lua_State *L, ahost__mailbox *m, int box);
 /* Forgets all values. */
 void ahost__mailbox_clear(lua_State *L, ahost__mailbox *m, int box);
 
-/* Field `max` of the table at `arg` (none or nil: the default); raises unless
+/* Field `max` of the table at `arg` (none or nil: the host's); raises unless
  * it is a positive integer. */
 lua_Integer ahost__mailbox_opt_max(lua_State *L, int arg);
 

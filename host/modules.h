@@ -8,6 +8,7 @@
 
 #include "bus.h"
 #include "component.h"
+#include "journal.h"
 #include "json.h"
 #include "net.h"
 #include "signals.h"
@@ -37,10 +38,11 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.net.core", ahost__open_net)                                       \
+    X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process", ahost__open_process)                                    \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
-    X("ahost.systemd.core", ahost__open_systemd)                               \
+    X("ahost.systemd.protocol", ahost__open_systemd)                           \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.time", ahost__open_time)                                          \

@@ -12,8 +12,6 @@
 
 #define QUEUE_TYPE "ahost.queue"
 
-enum { DEFAULT_MAX = 1000 };
-
 /* The only user value; places on the stack of every method. */
 enum { ITEMS = 1, QUEUE = 1, VALUE = 2 };
 
@@ -226,7 +224,7 @@ static int queue_len(lua_State *L) {
 
 /* sync.queue([max]) -> queue */
 static int new_queue(lua_State *L) {
-    lua_Integer max = luaL_optinteger(L, 1, DEFAULT_MAX);
+    lua_Integer max = luaL_optinteger(L, 1, ahost__of(L)->defaults.items);
     queue *q;
     luaL_argcheck(L, max >= 1, 1, "a queue must hold at least 1 item");
     q = ahost__sync_new(L, sizeof(*q), 1);

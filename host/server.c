@@ -179,7 +179,8 @@ static server *check_server(lua_State *L, int arg) {
 }
 
 static uint32_t read_limit(lua_State *L, int arg) {
-    double limit = ahost__opt_number(L, arg, "limit", UINT32_MAX);
+    double limit =
+        ahost__opt_number(L, arg, "limit", ahost__of(L)->defaults.connections);
     if (limit < 1)
         luaL_error(L, "option 'limit' must be at least 1 connection");
     return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;

@@ -13,7 +13,6 @@
 
 #include "stream.h"
 
-static const uint32_t default_line = 65536;           /* bytes */
 static const uint32_t default_all = 16 * 1024 * 1024; /* bytes */
 static const uint32_t default_chunk = 65536;          /* bytes */
 
@@ -413,7 +412,8 @@ static ahost__stream *start_line(lua_State *L, lua_Integer limit) {
 
 /* stream:read_line([limit [, timeout]]) -> line | nil [, err] */
 static int stream_read_line(lua_State *L) {
-    ahost__stream *s = start_line(L, check_size(L, 2, 1, default_line));
+    ahost__stream *s =
+        start_line(L, check_size(L, 2, 1, ahost__of(L)->defaults.line));
     return read_or_fail(L, s, read_timeout(L, 3, s));
 }
 
@@ -421,7 +421,7 @@ static int stream_read_line(lua_State *L) {
 static int stream_read_until(lua_State *L) {
     size_t size;
     const char *delimiter = luaL_checklstring(L, 2, &size);
-    lua_Integer limit = check_size(L, 3, 1, default_line);
+    lua_Integer limit = check_size(L, 3, 1, ahost__of(L)->defaults.line);
     ahost__stream *s;
     luaL_argcheck(L, size > 0 && size < 65536, 2,
                   "a delimiter has from 1 to 65535 bytes");
@@ -458,7 +458,7 @@ static int read_or_raise(lua_State *L, ahost__stream *s) {
 }
 
 static int next_line(lua_State *L) {
-    return read_or_raise(L, start_line(L, default_line));
+    return read_or_raise(L, start_line(L, ahost__of(L)->defaults.line));
 }
 
 /* Upvalue: the limit. */
@@ -479,7 +479,7 @@ static int stream_lines(lua_State *L) {
     if (lua_isnoneornil(L, 2)) {
         lua_pushcfunction(L, next_line);
     } else {
-        lua_pushinteger(L, check_size(L, 2, 1, default_line));
+        lua_pushinteger(L, check_size(L, 2, 1, ahost__of(L)->defaults.line));
         lua_pushcclosure(L, next_limited_line, 1);
     }
     lua_pushvalue(L, 1);

@@ -1,6 +1,7 @@
 /*
- * systemd.c - ahost.systemd.core: messages to the service manager that started
- * the program, by the protocol of sd_notify(3), and the sockets it passed.
+ * systemd.c - ahost.systemd.protocol: messages to the service manager that
+ * started the program, by the protocol of sd_notify(3), and the sockets it
+ * passed.
  */
 #include <errno.h>
 #include <lauxlib.h>
@@ -30,8 +31,8 @@ static int send_datagram(const ahost__address *address, const char *text,
     return err;
 }
 
-/* core.send(address, text) -> true | nil, err; to a Unix datagram socket, does
- * not wait */
+/* protocol.send(address, text) -> true | nil, err; to a Unix datagram socket,
+ * does not wait */
 static int systemd_send(lua_State *L) {
     ahost__address address;
     size_t size;

@@ -20,7 +20,10 @@ function Service:start(ctx)
   control:command("say", function(request)
     self.log:info("%s", request.arguments[1])
   end)
-  control:command("slow", task.sleep)
+  control:command("slow", function()
+    self.log:warning "asked"
+    task.sleep(1000)
+  end)
   net.serve("127.0.0.1:0", function(stream) stream:read() end, { limit = 5 })
   ctx:spawn("restock", function() ctx:request "supplier/fast" end)
   ctx:on_close(function() print "closed" end)
@@ -130,6 +133,13 @@ root       ahost.component.container  started  0
     assert(service)
   end)
 
+  it("bears files whose names are no UTF-8", function()
+    local at <close> = new { ["\xe9.yaml"] = "component: {type: ./shop.lua}\n" }
+    local running <close> = start(at, "run \xe9.yaml")
+    assert.matches("^_: running", at:run("ctl \xe9.yaml ping").out)
+    assert(running)
+  end)
+
   it("looks into an application that does not get on with its start", function()
     local at <close> = new {
       ["stuck.yaml"] = "components: {web: {type: ./waiter.lua}}\n",
@@ -216,9 +226,23 @@ root       ahost.component.container  started  0
     assert.equal(1, failed.status)
     assert.matches("^ahost ctl: shop.lua:9: attempt to perform arithmetic", failed.err)
     has(at:run("ctl shop.yaml commands").out, "\nsum       adds numbers\n")
-    local late <const> = at:run "ctl shop.yaml --timeout 10ms slow"
-    assert.equal(1, late.status)
     assert(running)
+  end)
+
+  it("gives up when an answer takes too long, or the application ends", function()
+    local at <close> = new()
+    local running <close> = start(at, "run shop.yaml")
+    is(at:run "ctl shop.yaml --timeout 10ms slow", 1, "",
+      "ahost ctl: no answer: read_line: timed out (TIMEDOUT)\n")
+    assert.equal("WARNING shop: asked", running:read_line())
+    local asking <close> = at:start "ctl shop.yaml slow"
+    assert.equal("WARNING shop: asked", running:read_line())
+    is(at:run "ctl shop.yaml stop", 0)
+    local outcome <const> = asking:finish()
+    assert.equal(1, outcome.status)
+    assert.equal("ahost ctl: the application closed the connection without an answer\n",
+      outcome.out)
+    assert.equal(0, running:finish().status)
   end)
 
   it("is told when an option of a command is none", function()
@@ -229,6 +253,7 @@ root       ahost.component.container  started  0
     end
     refused("", "a command is missing: status, for example")
     refused("ping x", "ping: one word too many: 'x'")
+    refused("log '\xff'", "words must be UTF-8")
     refused("stop x", "the status must be a number, not 'x'")
     refused("status --limit x", "--limit must be a number, not 'x'")
     refused("status --timeout x", "--timeout: 'x' is no duration, as 30s")

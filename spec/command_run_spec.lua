@@ -45,6 +45,46 @@ describe("ahost run", function()
     is(at:run "run --set component.type=./hello.lua", 0, "hello\n")
   end)
 
+  it("has limits for what says no limits of its own", function()
+    local at <close> = command_line.new {
+      ["app.yaml"] = [[
+component: {type: ./limited.lua}
+limits: {memory: 32MiB, connections: 1, line: 10, events: 3, queue: 2}
+]],
+      ["limited.lua"] = [[
+local net <const>, task <const> = require "ahost.net", require "ahost.task"
+local Limited <const> = {}
+function Limited:run(ctx)
+  local bus <const> = ctx:require "bus"
+  local subscriber <const> = bus:subscriber "message"
+  for _ = 1, 5 do bus:publish "message" end
+  print(subscriber.dropped)
+  local queue <const> = require("ahost.sync").queue()
+  print(queue:try_put(1), queue:try_put(2), (queue:try_put(3)))
+  local server <const> = assert(net.serve("127.0.0.1:0", function(stream)
+    print(select(2, stream:read_line()).code)
+    task.sleep(100)
+  end))
+  local first <const> = assert(net.connect(server:address()))
+  local second <const> = assert(net.connect(server:address()))
+  first:write("longer than that\n")
+  second:write("longer than that\n")
+  task.sleep(0.05)
+  print(server:count())
+  print(pcall(string.rep, "x", 64 << 20))
+end
+return Limited
+]],
+    }
+    local result <const> = at:run "run app.yaml"
+    assert.equal("", result.err)
+    assert.equal("2\ntrue\ttrue\tfalse\nTOOLONG\n1\nfalse\tnot enough memory\n",
+      result.out)
+    is(at:run "check app.yaml --set limits.line=0", 2, "",
+      "--set limits.line: limits.line: must be a size from 1 to 1GiB (bytes, or as 64K "
+        .. "10MB 1G), not 0\n")
+  end)
+
   it("finds its configuration", function()
     local at <close> = command_line.new { ["hello.lua"] = HELLO }
     is(at:run "run", 2, "", "ahost: there is no configuration: none of ahost.yaml, "

@@ -135,6 +135,8 @@ options:
   -c FILE        a configuration file; repeatable
   -v             say more, and log debug records too
   -h, --help     show this and exit
+  -d             run in the background (run)
+  -k             end what runs in the background (run)
       --version  show the version and exit
 
 'ahost COMMAND --help' tells more of a command

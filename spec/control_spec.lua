@@ -1,6 +1,7 @@
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
+local format_status <const> = require "ahost.command.status".format
 local gc_stress <const> = require "spec.gc_stress"
 local introspection <const> = require "ahost.control.introspection"
 local json <const> = require "ahost.json"
@@ -136,8 +137,7 @@ describe("the status of an application", function()
           task.yield()
           stubborn:cancel()
           ctx:spawn("late", function() end)
-          local tasks <const> = introspection.inspect().root
-          ctx.seen = tasks
+          ctx.seen = introspection.inspect().root
         end,
       },
     }
@@ -148,7 +148,7 @@ describe("the status of an application", function()
       for _, child in ipairs(node.children or {}) do states(child, found) end
       return found
     end
-    assert.equal("ready", states(app:instance() and app.app.root.ctx.seen, {}).late)
+    assert.equal("ready", states(app.app.root.ctx.seen, {}).late)
     assert.equal("running", states(app.app.root.ctx.seen, {})["root.start"])
   end)
 
@@ -250,6 +250,23 @@ describe("the status of an application", function()
     assert.equal(many, status.components[1].connections)
     assert.equal(many, (readers { connections = true, limit = 10000 }))
     for _, client in ipairs(clients) do client:close() end
+  end)
+
+  it("can be told whatever the names of tasks and sockets hold", function()
+    local directory <const>, remove <const> = subprocess.directory()
+    finally(remove)
+    local app <close> = testing.host {
+      component = {
+        start = function(_, ctx)
+          idle(ctx, "\0\xff\xfe\n\27[2J")
+          ctx.listener = assert(net.listen("unix:" .. directory .. "/\xe9"))
+        end,
+      },
+    }
+    local status <const> = result_of(app, "status")
+    assert.is_table(find(status.tasks, "name", "\0??\n\27[2J"))
+    assert.is_table(find(status.listeners, "address", "unix:" .. directory .. "/?"))
+    assert.matches("\n%?%?%?%?%?%[2J +root +sleep", format_status(status))
   end)
 
   it("is bounded, and says how much it left out", function()

@@ -180,6 +180,17 @@ app.yaml:5:3: daemon.umask: must be octal digits, as in "027"
     is(run(at, "-k run app.yaml"), 0)
   end)
 
+  it("runs once even when several are started together", function()
+    local at <close> = new { ["app.yaml"] = APP }
+    local result <const> = relative(at, at:shell("for i in 1 2 3 4 5; do "
+      .. "{ $ahost -d run app.yaml >/dev/null; echo $?; } & done; wait"))
+    local _, started = result.out:gsub("0\n", "")
+    assert.equal(1, started, result.err)
+    local _, refused = result.err:gsub("held by [^\n]*, which runs already\n", "")
+    assert.equal(4, refused, result.err)
+    is(run(at, "-k run app.yaml"), 0)
+  end)
+
   it("takes over a stale pid file, whatever lives under its number", function()
     local at <close> = new { ["app.yaml"] = APP, ["app.pid"] = process.pid .. "\n" }
     is(run(at, "-k run app.yaml"), 0, "app.pid is stale: what wrote it has ended\n")

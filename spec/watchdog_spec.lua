@@ -201,7 +201,8 @@ end)
 describe("the command", function()
   it("watches what it runs as `watchdog` has it", function()
     local place <close> = command_line.new {
-      ["app.yaml"] = "watchdog: {stall: 50ms, stall_kill: 300ms}\ncomponent: {type: ./app.lua}\n",
+      ["app.yaml"] = "watchdog: {stall: 50ms, stall_kill: 300ms}\n"
+        .. "component: {type: ./app.lua}\n",
       ["app.lua"] = "return { run = function() while true do end end }\n",
     }
     local result <const> = place:run("run app.yaml")

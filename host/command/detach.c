@@ -112,23 +112,24 @@ static void to_null(int first, int last) {
         close(null);
 }
 
-/* Sockets that were passed to this process stay its own under the new number.
- */
-static void keep_passed_sockets(pid_t before) {
+/* What a service manager has said to this process is meant for it under its new
+ * number, too. */
+static void stay_addressed(const char *variable, pid_t before) {
     char text[32];
-    const char *owner = getenv("LISTEN_PID");
+    const char *owner = getenv(variable);
     snprintf(text, sizeof(text), "%ld", (long)before);
     if (owner == NULL || strcmp(owner, text) != 0)
         return;
     snprintf(text, sizeof(text), "%ld", (long)getpid());
-    setenv("LISTEN_PID", text, 1);
+    setenv(variable, text, 1);
 }
 
 static void become_daemon(int reports, pid_t before) {
     self.detached = 1;
     self.reports = reports;
     signal(SIGPIPE, SIG_IGN);
-    keep_passed_sockets(before);
+    stay_addressed("LISTEN_PID", before);
+    stay_addressed("WATCHDOG_PID", before);
     to_null(STDIN_FILENO, STDIN_FILENO);
     tell(STARTED, getpid(), NULL);
 }

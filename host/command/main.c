@@ -24,8 +24,8 @@
 enum { EXIT_USAGE = 2, EXIT_EMERGENCY = 70, STRIKES = 3, FORGIVEN = 5 };
 
 /* The names that mean the commands of ahost even where there is such a file. */
-static const char *const commands[] = {"check",      "config", "new",
-                                       "components", "run",    "test"};
+static const char *const commands[] = {"check", "config", "new", "components",
+                                       "ctl",   "run",    "test"};
 
 /* The host that process signals stop; set before they can arrive. */
 static ahost *running;

@@ -95,11 +95,16 @@ static int lock_and_write(int fd, const char *path, pid_t *holder) {
         return err;
     if (!is_at(fd, path))
         return -EAGAIN;
-    return *holder < 0 ? PIDFILE_FOREIGN : write_pid(fd);
+    if (*holder < 0)
+        return PIDFILE_FOREIGN;
+    err = write_pid(fd);
+    if (err != 0)
+        unlink(path);
+    return err;
 }
 
 int pidfile_take(pidfile *file, const char *path, pid_t *holder) {
-    int fd, err;
+    int fd, err, attempts = 0;
     *holder = 0;
     if (strlen(path) >= sizeof(file->path))
         return -ENAMETOOLONG;
@@ -110,7 +115,7 @@ int pidfile_take(pidfile *file, const char *path, pid_t *holder) {
         err = lock_and_write(fd, path, holder);
         if (err != 0)
             close(fd);
-    } while (err == -EAGAIN);
+    } while (err == -EAGAIN && ++attempts < MOMENTS);
     if (err != 0)
         return err;
     file->fd = fd;

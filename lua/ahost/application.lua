@@ -201,7 +201,7 @@ function Application:open(outer)
   self.ctx:publish("config", self.config)
   metrics.open(self)
   self.control = control.new(self)
-  self.ctx:publish("control", self.control)
+  self.ctx:publish("control", self.control, { doc = "the control socket" })
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
@@ -261,19 +261,24 @@ function Application:tell_stop()
   end
 end
 
+-- What fails in the teardown is not lost: it is logged, and shows in the status.
+function Application:tear_down()
+  local ok, err = self.ctx:close()
+  if not ok then
+    for _, failure in ipairs(err.errors or { err }) do
+      self.log:error("a teardown callback failed: %s", tostring(failure))
+    end
+  end
+  if not ok or runtime.failed_late(self.ctx) then self:stop(1) end
+end
+
 function Application:close()
   self.stopping:set()
   self.running:set()
   if self.ticks then self.ticks:close() end
   if self.flushes then self.flushes:close() end
   if self.told then self:tell_stop() end
-  local ok, err = self.ctx:close()
-  if not ok then
-    for _, failure in ipairs(err.errors or { err }) do
-      self.log:error("a teardown callback failed: %s", tostring(failure))
-    end
-    self.status = math.max(self.status, 1)
-  end
+  self:tear_down()
   self.bus:publish_wait("app.exit")
   self.outer:close()
 end

@@ -31,8 +31,8 @@ local COMMON <const> = {
 -- What means `run`, with or without that word.
 ---@type ahost.command.Option[]
 local BACKGROUND <const> = {
-  { key = "daemon", short = "d", doc = "as with run, for which it stands" },
-  { key = "kill", short = "k", doc = "as with run, for which it stands" },
+  { key = "daemon", short = "d", doc = "run in the background (run)" },
+  { key = "kill", short = "k", doc = "end what runs in the background (run)" },
 }
 
 local VERSION <const> = {

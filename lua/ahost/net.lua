@@ -135,7 +135,7 @@ end
 ---@param address ahost.Address    port 0 asks for any; ":8080" is all interfaces
 ---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?}
 ---@return ahost.Listener? listener    belongs to the current context
----@return ahost.Error? err            code EADDRINUSE, EACCES...
+---@return ahost.Error? err            code EADDRINUSE, EACCES; NOTFOUND for "fd:name"...
 function net.listen(address, opts)
   local listener, err = core.listen(address, opts)
   if listener or err.code ~= "EAI_NONAME" then return listener, err end

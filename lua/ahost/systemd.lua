@@ -4,7 +4,7 @@
 -- The variables that say so are taken out of the environment when they are first looked
 -- at: they are not meant for programs that this one starts.
 
-local core <const> = require "ahost.systemd.core"
+local protocol <const> = require "ahost.systemd.protocol"
 local net <const> = require "ahost.net.core"
 local process <const> = require "ahost.process"
 local time <const> = require "ahost.time"
@@ -63,7 +63,7 @@ end
 ---@return ahost.Error? err    code EAGAIN when the manager is behind, ECONNREFUSED...
 function systemd.notify(fields)
   if not systemd.is_notified() then return false end
-  return core.send(manager.address, lines_of(fields))
+  return protocol.send(manager.address, lines_of(fields))
 end
 
 --- Says in a line what the service is doing, as `systemctl status` shows it.
@@ -111,6 +111,6 @@ function systemd.watchdog() return get_manager().watchdog end
 
 --- The sockets that the process was started with, which `fd:NAME` listens on.
 ---@return {fd: integer, name: string}[]
-function systemd.sockets() return core.sockets() end
+function systemd.sockets() return protocol.sockets() end
 
 return systemd

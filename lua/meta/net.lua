@@ -4,7 +4,9 @@
 ---
 --- An address is a string, `"host:port"`, `"[::1]:80"`, `"[fe80::1%eth0]:80"`,
 --- `":8080"` (all interfaces of both families; loopback for who connects or sends),
---- `"unix:/path"` or `"unix:@abstract"`, or a table of the same parts. What is none
+--- `"unix:/path"` or `"unix:@abstract"`, or a table of the same parts. `"fd:name"` and
+--- `"fd:3"` are for who listens: sockets that the program was started with, as systemd
+--- passes them; closing such a listener leaves the socket for the next. What is none
 --- raises. Addresses are given back as such strings. Timeouts are in seconds;
 --- without one a task waits for ever.
 ---

@@ -91,7 +91,41 @@ schema.keys = {
       },
     },
   },
-  limits = map "limits of the host",
+  limits = {
+    type = "map",
+    doc = "what holds where the program does not say how much",
+    fields = {
+      memory = {
+        type = "size",
+        min = "1MiB",
+        doc = "what Lua and buffers may take in all; more is refused (no limit)",
+      },
+      connections = {
+        type = "integer",
+        min = 1,
+        doc = "connections of a server at once; more wait in the backlog (no limit)",
+      },
+      line = {
+        type = "size",
+        min = 1,
+        max = "1GiB",
+        default = "64KiB",
+        doc = "the length of a line",
+      },
+      events = {
+        type = "integer",
+        min = 1,
+        default = 100,
+        doc = "events or messages that wait for an iterator; more are dropped",
+      },
+      queue = {
+        type = "integer",
+        min = 1,
+        default = 1000,
+        doc = "items of a queue; who puts more waits",
+      },
+    },
+  },
 }
 
 -- `control: false` is short for a map. -> values, origin

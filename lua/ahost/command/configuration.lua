@@ -90,6 +90,16 @@ local function log_level(logging)
   return nil, problems
 end
 
+local function apply_limits(limits)
+  runtime.limits {
+    memory = limits.memory,
+    connections = limits.connections,
+    line = limits.line,
+    events = limits.events,
+    items = limits.queue,
+  }
+end
+
 --- Gives the host what the top-level keys say about it. What is wrong with them is left
 --- for `build` to tell.
 ---@param values table
@@ -101,6 +111,7 @@ function configuration.apply(values, verbose)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
   runtime.watchdog(keys.watchdog)
+  apply_limits(keys.limits or {})
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 

@@ -120,6 +120,9 @@ end
 -- -> request | nil, err
 local function make_request(command, words, args)
   local names <const> = WORDS[command]
+  for _, word in ipairs { command, table.unpack(words) } do
+    if not utf8.len(word) then return usage "words must be UTF-8" end
+  end
   local request <const> = { command = command }
   if not names then
     request.arguments = json.array(words)

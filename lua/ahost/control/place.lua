@@ -60,6 +60,13 @@ local function default_paths(name)
   return { OF_SYSTEM .. file }
 end
 
+-- The absolute path of a file as it can be told in JSON.
+local function identity_of(name)
+  local path <const> = name and files.realpath(name)
+  if not path or utf8.len(path) then return path end
+  return (path:gsub("[\x80-\xff]", "?"))
+end
+
 --- Where the control socket of the application is that a configuration describes.
 ---@param values table        the effective configuration
 ---@param keys table          its top-level keys, checked
@@ -75,7 +82,7 @@ function place.of(values, keys, names, service)
     name = name,
     paths = control.path and { given(values, control.path) } or default_paths(name),
     is_given = control.path ~= nil,
-    file = names[1] and files.realpath(names[1]) or nil,
+    file = identity_of(names[1]),
   }
 end
 

@@ -197,6 +197,17 @@ function status.state(app)
   return app.running:is_set() and "running" or "starting"
 end
 
+-- Names of tasks, files and sockets may hold any bytes; those that are no UTF-8 are
+-- replaced.
+local function make_readable(value)
+  if type(value) == "string" then
+    return utf8.len(value) and value or (value:gsub("[\x80-\xff]", "?"))
+  elseif type(value) == "table" then
+    for key, item in next, value do value[key] = make_readable(item) end
+  end
+  return value
+end
+
 --- What goes on in an application. Does not wait.
 ---@param control ahost.Control
 ---@param opts {part: string?, limit: integer?, connections: boolean?}  `part`: only
@@ -217,7 +228,7 @@ function status.of(control, opts)
   }
   for _, part in ipairs(status.parts) do
     if opts.part == nil or opts.part == part then
-      result[part] = PARTS[part](app, found)
+      result[part] = make_readable(PARTS[part](app, found))
     end
   end
   return result
