@@ -14,9 +14,10 @@
 #define BUS_TYPE "ahost.bus"
 #define CHANNEL_TYPE "ahost.bus.channel"
 
-/* User values of a bus: channels by their messages, and the packed messages
- * that are to be published on the next turn of the loop. */
-enum { BUS_CHANNELS = 1, BUS_LATER, BUS_VALUES = 2 };
+/* User values of a bus: channels by their messages, the packed messages that
+ * are to be published on the next turn of the loop, and the function that sends
+ * what is broadcast, if there is one. */
+enum { BUS_CHANNELS = 1, BUS_LATER, BUS_SEND, BUS_VALUES = 3 };
 
 /* User values of a channel, after those of its listeners. */
 enum {
@@ -334,6 +335,24 @@ static int bus_publish_later(lua_State *L) {
     return 0;
 }
 
+/* ---- broadcasting ------------------------------------------------------- */
+
+/* bus:broadcast(message, ...) -> whether it will be published */
+static int bus_broadcast(lua_State *L) {
+    int last = lua_gettop(L);
+    check_self(L);
+    luaL_checktype(L, 2, LUA_TSTRING);
+    if (lua_getiuservalue(L, 1, BUS_SEND) == LUA_TNIL) {
+        lua_pop(L, 1);
+        bus_publish_later(L);
+        lua_pushboolean(L, ahost__of(L)->root->state != AHOST__CONTEXT_CLOSED);
+        return 1;
+    }
+    lua_replace(L, 1);
+    lua_call(L, last - 1, 1);
+    return 1;
+}
+
 /* ---- ahost.bus ---------------------------------------------------------- */
 
 void ahost__push_bus(lua_State *L) {
@@ -347,9 +366,14 @@ void ahost__push_bus(lua_State *L) {
     lua_setiuservalue(L, -2, BUS_LATER);
 }
 
-/* bus.new() -> bus */
+/* bus.new([send]) -> bus; send(message, ...) -> boolean is not to wait */
 static int bus_new(lua_State *L) {
+    if (!lua_isnoneornil(L, 1))
+        luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
     ahost__push_bus(L);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, BUS_SEND);
     return 1;
 }
 
@@ -365,6 +389,7 @@ static const luaL_Reg methods[] = {{"subscribe", bus_subscribe},
                                    {"publish", bus_publish},
                                    {"publish_wait", bus_publish_wait},
                                    {"publish_later", bus_publish_later},
+                                   {"broadcast", bus_broadcast},
                                    {"subscriber", ahost__bus_subscriber},
                                    {NULL, NULL}};
 

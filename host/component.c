@@ -121,6 +121,13 @@ static int failure(lua_State *L) {
     return 3;
 }
 
+/* runtime.failed_late(ctx of an application) -> whether a task of a component
+ * has failed while that ended */
+static int failed_late(lua_State *L) {
+    lua_pushboolean(L, ahost__check_context(L, 1)->failed_late);
+    return 1;
+}
+
 /* ---- limits ------------------------------------------------------------- */
 
 /* runtime.stop_timeout([seconds]) -> seconds that tasks and teardown callbacks
@@ -165,6 +172,7 @@ static const luaL_Reg functions[] = {{"application", new_application},
                                      {"place", place},
                                      {"wait", wait_end},
                                      {"failure", failure},
+                                     {"failed_late", failed_late},
                                      {"published", ahost__resource_published},
                                      {"held", ahost__resource_held},
                                      {"watch", ahost__component_watch},

@@ -197,6 +197,25 @@ static verdict spread_failure(ahost__context **ctx) {
     }
 }
 
+/* Whose components the context belongs to; NULL: nobody's. */
+static ahost__context *application_of(ahost__context *ctx) {
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
+/* Nobody handles the failure: the status of the application, or of the host, is
+ * to say so. */
+static void note_failure(ahost *h, verdict what, ahost__context *ctx) {
+    ahost__context *application = what == LATE ? application_of(ctx) : NULL;
+    if (application != NULL)
+        application->failed_late = 1;
+    else if (what != LOGGED)
+        ahost__host_failed(h);
+}
+
 void ahost__context_fail_lost(ahost__context *ctx) {
     if (ctx != NULL)
         spread_failure(&ctx);
@@ -212,8 +231,7 @@ void ahost__context_fail(lua_State *L, ahost__context *ctx, ahost__task *task) {
         keep_failure(L, ctx, task);
         return;
     }
-    if (what != LOGGED)
-        ahost__host_failed(ahost__of(L));
+    note_failure(ahost__of(L), what, ctx);
     ahost__log_failure(L, level, "ahost.task", task,
                        what == LATE ? " (while its context ends)" : "");
 }

@@ -77,6 +77,7 @@ struct ahost__context {
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
     uint8_t kind;         /* ahost__context_kind */
     uint8_t marked;       /* one of those that are looked for */
+    uint8_t failed_late;  /* of an application: a component failed at its end */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */

@@ -182,6 +182,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->limits);
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
+    ahost__list_init(&h->retirees);
     for (int i = 0; i < 3; i++)
         h->standard_flags[i] = -1;
     h->report_job.run = report_stop;

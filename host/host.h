@@ -29,6 +29,7 @@ enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
+typedef struct ahost__lender ahost__lender;
 
 typedef struct ahost__pool_slot {
     lua_State *co;
@@ -73,6 +74,14 @@ struct ahost {
     size_t lingering;        /* closed streams that still send */
     size_t connections;      /* of servers, open */
     size_t closing_journals; /* given up, and still at work */
+
+    /* listening, as one of several processes perhaps */
+    size_t accepted;       /* streams that have not been released */
+    int retired;           /* no more connections are accepted */
+    ahost__link retirees;  /* waits for the end of the last one */
+    ahost__lender *lender; /* of listening sockets, or NULL: our own */
+    int worker, workers;   /* which one of how many; or 0 */
+
     /* metatables, to be told by their identity */
     const void *stream_meta, *timed_stream_meta, *task_meta, *named_task_meta;
     int task_meta_ref, named_task_meta_ref; /* registry references */

@@ -67,13 +67,22 @@ static void push_arguments(lua_State *L, const ahost *h) {
     }
 }
 
-/* host.exit_status, the only field that changes */
+/* Fields that are looked up each time. */
+enum { EXIT_STATUS = 1, WORKER, WORKERS };
+
+/* -> integer | nil */
 static int host_index(lua_State *L) {
-    if (lua_rawequal(L, 2, lua_upvalueindex(1))) {
-        lua_pushinteger(L, ahost__of(L)->exit_status);
-        return 1;
-    }
-    return 0;
+    const ahost *h = ahost__of(L);
+    lua_settop(L, 2);
+    if (lua_rawequal(L, 2, lua_upvalueindex(EXIT_STATUS)))
+        lua_pushinteger(L, h->exit_status);
+    else if (h->worker != 0 && lua_rawequal(L, 2, lua_upvalueindex(WORKER)))
+        lua_pushinteger(L, h->worker);
+    else if (h->worker != 0 && lua_rawequal(L, 2, lua_upvalueindex(WORKERS)))
+        lua_pushinteger(L, h->workers);
+    else
+        lua_pushnil(L);
+    return 1;
 }
 
 int ahost__open_host(lua_State *L) {
@@ -84,7 +93,9 @@ int ahost__open_host(lua_State *L) {
     lua_setfield(L, -2, "args");
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "exit_status");
-    lua_pushcclosure(L, host_index, 1);
+    lua_pushliteral(L, "worker");
+    lua_pushliteral(L, "workers");
+    lua_pushcclosure(L, host_index, WORKERS);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     return 1;

@@ -9,12 +9,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lease.h"
 #include "net.h"
 
 static const double retry_after = 0.1; /* seconds */
 enum { DEFAULT_BACKLOG = 1024 };
 
 /* ---- opening ------------------------------------------------------------ */
+
+/* A hash of the path of the component that the current context belongs to. */
+static uint64_t owner_of(lua_State *L) {
+    ahost__context *ctx = ahost__context_current(L);
+    uint64_t hash;
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    if (ctx == NULL)
+        return 0;
+    ahost__context_push_field(L, ctx, AHOST__SIDE_PATH);
+    hash = ahost__lease_hash(luaL_optstring(L, -1, ""));
+    lua_pop(L, 1);
+    return hash;
+}
 
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options) {
@@ -26,6 +41,7 @@ void ahost__listen_options_read(lua_State *L, int arg,
     options->mode = (int)ahost__opt_number(L, arg, "mode", -1);
     if (options->backlog < 1)
         luaL_error(L, "option 'backlog' must be at least 1");
+    options->owner = owner_of(L);
 }
 
 /* A socket file that nobody listens on any more is in the way: removes it. */
@@ -75,9 +91,8 @@ static int bind_to(int fd, const struct sockaddr *sa,
     return 0;
 }
 
-/* A bound and listening socket, or a negative code. */
-static int listen_on(const ahost__address *address,
-                     const ahost__listen_options *options) {
+int ahost__listening_socket(const ahost__address *address,
+                            const ahost__listen_options *options) {
     struct sockaddr_storage storage;
     const struct sockaddr *sa = (const struct sockaddr *)&storage;
     int err = ahost__address_numeric(address, &storage), fd;
@@ -105,19 +120,40 @@ static void on_retry(ahost__timer *timer) {
     ahost__listener_start(listener);
 }
 
+static int is_unix_socket(int fd) {
+    struct sockaddr_storage name = {0};
+    socklen_t size = sizeof(name);
+    getsockname(fd, (struct sockaddr *)&name, &size);
+    return name.ss_family == AF_UNIX;
+}
+
+/* Fills the listener with a socket of the supervisor's; 0 or a code. */
+static int borrow_socket(ahost *h, ahost__listener *listener,
+                         const ahost__address *address,
+                         const ahost__listen_options *options) {
+    listener->fd = ahost__lease_take(h, listener, address, options);
+    if (listener->fd < 0)
+        return listener->fd;
+    listener->is_unix = (uint8_t)is_unix_socket(listener->fd);
+    return 0;
+}
+
 /* Fills the zeroed listener with a descriptor; 0 or a code. */
 static int open_socket(ahost *h, ahost__listener *listener,
                        const ahost__address *address,
                        const ahost__listen_options *options) {
     int is_unix = address->is_unix, err = 0;
+    if (h->lender != NULL)
+        return borrow_socket(h, listener, address, options);
     if (address->is_passed)
         err = ahost__passed_socket_use(h, address->host, &listener->passed,
                                        &is_unix);
     listener->is_unix = (uint8_t)is_unix;
     if (err != 0)
         return err;
-    listener->fd =
-        address->is_passed ? listener->passed->fd : listen_on(address, options);
+    listener->fd = address->is_passed
+                       ? listener->passed->fd
+                       : ahost__listening_socket(address, options);
     return listener->fd < 0 ? listener->fd : 0;
 }
 
@@ -127,6 +163,7 @@ static void close_socket(ahost__listener *listener) {
         ahost__passed_socket_release(listener->passed);
     else
         close(listener->fd);
+    ahost__lease_drop(listener);
     listener->passed = NULL;
     listener->fd = -1;
 }
@@ -144,8 +181,7 @@ int ahost__listener_open(ahost *h, ahost__listener *listener,
     }
     listener->host = h;
     listener->retry.fire = on_retry;
-    listener->is_unix = (uint8_t)address->is_unix;
-    if (is_file(address))
+    if (is_file(address) && h->lender == NULL)
         strcpy(listener->path, address->path);
     return 0;
 }
@@ -171,12 +207,15 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     ahost *h = listener->host;
     (void)status; /* accept() will tell */
     (void)events;
-    listener->ready(listener);
+    if (h->retired)
+        ahost__listener_stop(listener);
+    else
+        listener->ready(listener);
     ahost__ready_run(h);
 }
 
 void ahost__listener_start(ahost__listener *listener) {
-    if (listener->watching || listener->fd < 0)
+    if (listener->watching || listener->fd < 0 || listener->host->retired)
         return;
     listener->watching =
         uv_poll_start(&listener->poll, UV_READABLE, on_readable) == 0;
@@ -221,7 +260,7 @@ static int accept_socket(const ahost__listener *listener) {
 /* Until the backlog is empty, a descriptor that comes free is no reason to say
  * again what is short. */
 ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
-    int fd = accept_socket(listener);
+    int fd = listener->host->retired ? UV_EAGAIN : accept_socket(listener);
     ahost__stream *s = NULL;
     *err = fd < 0 ? fd : 0;
     if (fd >= 0)
@@ -231,7 +270,8 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
     if (s != NULL && !listener->is_unix)
         uv_tcp_nodelay(&s->uv.tcp, 1);
     if (s != NULL) {
-        s->drains = 1;
+        s->drains = s->accepted = 1;
+        listener->host->accepted++;
         return s;
     }
     if (*err == UV_EAGAIN)
@@ -240,6 +280,20 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err) {
         ahost__listener_exhausted(listener, *err);
     *err = UV_EAGAIN;
     return NULL;
+}
+
+/* ---- retirement --------------------------------------------------------- */
+
+/* Listeners notice at the next connection, which stays in the backlog. */
+void ahost__listeners_retire(ahost *h) {
+    h->retired = 1;
+}
+
+void ahost__check_retired(ahost *h) {
+    if (!h->retired || h->accepted > 0 || h->connections > 0)
+        return;
+    ahost__settle_all(&h->retirees, 0);
+    ahost__ready_soon(h);
 }
 
 /* ---- the end ------------------------------------------------------------ */

@@ -16,6 +16,14 @@
 
 typedef struct ahost__listener ahost__listener;
 
+/* A socket that another process lends (lease.h): what tells it from others. */
+typedef struct ahost__lease {
+    ahost__link link; /* among those in use */
+    struct sockaddr_storage address;
+    uint64_t owner;
+    int ordinal;
+} ahost__lease;
+
 struct ahost__listener {
     ahost *host;
     int fd; /* -1 once closed */
@@ -27,18 +35,25 @@ struct ahost__listener {
     uint8_t is_unix, watching, exhausted;
     ahost__passed_socket *passed; /* whose descriptor it is, or NULL */
     char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
+    ahost__lease lease;
 };
 
 typedef struct ahost__listen_options {
     int backlog, reuseport, mode; /* mode of a Unix socket; -1: as it comes */
+    uint64_t owner; /* the component that listens: a hash of its path, or 0 */
 } ahost__listen_options;
 
 /* Reads the options of the table at `arg`. */
 void ahost__listen_options_read(lua_State *L, int arg,
                                 ahost__listen_options *options);
 
+/* A bound and listening socket, or a negative code. The address needs no
+ * lookup. The mode is set before anybody can connect. */
+int ahost__listening_socket(const ahost__address *address,
+                            const ahost__listen_options *options);
+
 /* Listens; 0 or a code. The address needs no lookup. A passed socket is what it
- * is: options change nothing. */
+ * is: options change nothing. In a worker the socket is the supervisor's. */
 int ahost__listener_open(ahost *h, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options);
@@ -58,6 +73,13 @@ ahost__stream *ahost__listener_accept(ahost__listener *listener, int *err);
 /* Connections cannot be taken for want of something: says it once, and calls
  * `ready` again in a moment. */
 void ahost__listener_exhausted(ahost__listener *listener, int err);
+
+/* From now on no listener of the host accepts anything. */
+void ahost__listeners_retire(ahost *h);
+
+/* A connection has been released, or its handler has ended: if it was the last
+ * one, those who wait for that are told. */
+void ahost__check_retired(ahost *h);
 
 /* Closes the socket; `released` is called later. */
 void ahost__listener_close(ahost__listener *listener);

@@ -12,6 +12,7 @@
 #include "json.h"
 #include "net.h"
 #include "signals.h"
+#include "worker.h"
 
 int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
@@ -34,6 +35,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.control.introspection", ahost__open_introspection)                \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host.core", ahost__open_host)                                     \
+    X("ahost.host.worker", ahost__open_worker)                                 \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
     X("ahost.log.sinks", ahost__open_log_sinks)                                \

@@ -96,6 +96,7 @@ static void on_ready(ahost__listener *listener) {
 static void on_connection_ended(ahost__child_watch *watch) {
     server *srv = ahost__container_of(watch, server, watch);
     srv->listener.host->connections--;
+    ahost__check_retired(srv->listener.host);
     if (srv->count-- == srv->limit && srv->ctx->state == AHOST__CONTEXT_OPEN &&
         !ahost__timer_armed(&srv->listener.retry))
         ahost__listener_start(&srv->listener);

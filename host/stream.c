@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "listener.h"
 #include "net.h"
 
 #define STREAM_TYPE "ahost.stream"
@@ -65,6 +66,10 @@ static void free_when_unused(ahost__stream *s) {
 
 void ahost__stream_released(ahost__stream *s) {
     s->released = 1;
+    if (s->accepted) {
+        s->host->accepted--;
+        ahost__check_retired(s->host);
+    }
     free_when_unused(s);
 }
 

@@ -54,6 +54,7 @@ struct ahost__stream {
     float close_linger;  /* seconds, for who closes without saying how long */
     uint32_t size;       /* of the whole block */
     uint8_t drains;      /* our own connection: closing reads what is left */
+    uint8_t accepted;    /* counted in host->accepted */
     uint8_t out_told;    /* a call has returned `out_error` */
     uint8_t boxed;       /* Lua holds it */
     uint8_t lingers;     /* counted in host->lingering */

@@ -66,6 +66,13 @@ static int l_ready(lua_State *L) {
     return 0;
 }
 
+/* leave_terminal(): in a process that the daemon has started */
+static int l_leave_terminal(lua_State *L) {
+    (void)L;
+    detach_leave_terminal();
+    return 0;
+}
+
 /* ---- pid files ---------------------------------------------------------- */
 
 static int push_state(lua_State *L, int state, pid_t holder) {
@@ -220,6 +227,7 @@ static int l_umask(lua_State *L) {
 static const luaL_Reg functions[] = {{"detach", l_detach},
                                      {"detached", l_detached},
                                      {"ready", l_ready},
+                                     {"leave_terminal", l_leave_terminal},
                                      {"take_pidfile", l_take_pidfile},
                                      {"open_pidfile", l_open_pidfile},
                                      {"remove_stale", l_remove_stale},

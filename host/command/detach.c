@@ -185,11 +185,15 @@ int detach_done(void) {
     return self.detached;
 }
 
+void detach_leave_terminal(void) {
+    fflush(NULL);
+    to_null(STDOUT_FILENO, STDERR_FILENO);
+}
+
 void detach_ready(void) {
     if (self.reports < 0)
         return;
-    fflush(NULL);
-    to_null(STDOUT_FILENO, STDERR_FILENO);
+    detach_leave_terminal();
     tell(READY, 0, NULL);
     close(self.reports);
     self.reports = -1;

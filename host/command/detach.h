@@ -18,6 +18,9 @@ int detach_done(void);
 /* Everything has started: leaves the terminal; who waits may go. */
 void detach_ready(void);
 
+/* The same for a process that the daemon has started. */
+void detach_leave_terminal(void);
+
 /* Takes the pid file as pidfile_take does. */
 int detach_take_pidfile(const char *path, int *holder);
 

@@ -20,6 +20,7 @@
 #include "ahost_lua.h"
 #include "daemon_module.h"
 #include "detach.h"
+#include "supervisor.h"
 
 enum {
     EXIT_USAGE = 2,
@@ -32,8 +33,8 @@ enum {
 #define LOCAL_SYSLOG "unix:///dev/log"
 
 /* The names that mean the commands of ahost even where there is such a file. */
-static const char *const commands[] = {"check",      "config", "new",
-                                       "components", "run",    "test"};
+static const char *const commands[] = {"check", "config", "new", "components",
+                                       "ctl",   "run",    "test"};
 
 /* The host that process signals stop; set before they can arrive. */
 static ahost *running;
@@ -44,6 +45,7 @@ static void emergency_exit(void) {
     static const char text[] = "ahost: emergency exit\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)ignored;
+    ahost__supervisor_kill();
     ahost_log_flush(running, FLUSH_TIME);
     _exit(EXIT_EMERGENCY);
 }
@@ -133,6 +135,9 @@ static int load(ahost *host, const char *script) {
     if (script != NULL)
         return ahost_load_file(host, script);
     err = ahost_preload(host, "ahost.command.daemon.core", daemon_open_module);
+    if (err == AHOST_OK)
+        err = ahost_preload(host, "ahost.supervisor.core",
+                            ahost__open_supervisor);
     if (err != AHOST_OK)
         return err;
     return ahost_load_string(host, "return require 'ahost.command'(...)",
@@ -187,9 +192,14 @@ static int run(const char *script, int argc, char **argv,
     }
     running = host;
     handle(SIGPIPE, SIG_IGN);
-    handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
     handle(stall_signal(), on_stall_signal);
+    if (getenv("AHOST_WORKER") == NULL) {
+        handle(SIGINT, on_stop_signal);
+    } else { /* meant for the supervisor, who says what to do */
+        handle(SIGINT, SIG_IGN);
+        handle(SIGUSR2, SIG_IGN);
+    }
     if (script != NULL && (log->file != NULL || log->syslog != NULL) &&
         !configure_log(host, log))
         status = EXIT_USAGE;

@@ -24,8 +24,16 @@ local task <const> = require "ahost.task"
 local ticks <const> = require "ahost.application.ticks"
 local tree <const> = require "ahost.component.tree"
 local wiring <const> = require "ahost.application.wiring"
+local workers <const> = require "ahost.application.workers"
 
 local application <const> = {}
+
+---@class ahost.ApplicationOptions
+---@field stops? boolean              it takes the host's requests to stop
+---@field process_signals? boolean    HUP becomes app.hup
+---@field control? ahost.ControlPlace    where its control socket is to be
+---@field broadcast? fun(message: string, ...: any): boolean    of its bus
+---@field opened? fun(app: ahost.Application)    called in `app.outer` before app.init
 
 ---@class ahost.Application
 ---@field ctx ahost.Context        of the application: resources of its components
@@ -123,6 +131,7 @@ function Application:build(opts)
   self.wired = collect(wiring.components(wired, below))
   self.listeners = collect(wiring.listeners(section(self.config, "listen"),
     opts.directory))
+  collect(workers.check_root(self.config, self.root))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
@@ -186,7 +195,7 @@ function Application:open(outer)
   self.order = {}
   self.restarts = {}
   self.ctx = runtime.application(outer)
-  self.bus = bus.new()
+  self.bus = bus.new(self.broadcast)
   self.bus:subscribe("app.hup", log.rotate)
   self.ctx:publish("application", self)
   self.ctx:publish("bus", self.bus)
@@ -253,19 +262,24 @@ function Application:tell_stop()
   end
 end
 
+-- What fails in the teardown is not lost: it is logged, and shows in the status.
+function Application:tear_down()
+  local ok, err = self.ctx:close()
+  if not ok then
+    for _, failure in ipairs(err.errors or { err }) do
+      self.log:error("a teardown callback failed: %s", tostring(failure))
+    end
+  end
+  if not ok or runtime.failed_late(self.ctx) then self:stop(1) end
+end
+
 function Application:close()
   self.stopping:set()
   self.running:set()
   if self.ticks then self.ticks:close() end
   if self.flushes then self.flushes:close() end
   if self.told then self:tell_stop() end
-  local ok, err = self.ctx:close()
-  if not ok then
-    for _, failure in ipairs(err.errors or { err }) do
-      self.log:error("a teardown callback failed: %s", tostring(failure))
-    end
-    self.status = math.max(self.status, 1)
-  end
+  self:tear_down()
   self.bus:publish_wait("app.exit")
   self.outer:close()
 end
@@ -324,13 +338,11 @@ end
 
 --- Runs the application until it is to stop. Waits; in a task. What was started is torn
 --- down in any case.
----@param opts? {stops: boolean?, process_signals: boolean?, opened: function?,
----  control: ahost.ControlPlace?}   `stops`: it takes the host's requests to stop;
----  `process_signals`: HUP becomes app.hup; `opened`: called with the application before
----  anything has happened; `control`: where its control socket is to be
+---@param opts? ahost.ApplicationOptions
 ---@return integer status   for the program's exit
 function Application:run(opts)
   opts = opts or {}
+  self.broadcast = opts.broadcast
   context.scope(function(outer)
     self:open(outer)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })

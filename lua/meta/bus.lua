@@ -23,8 +23,10 @@ local Subscriber = {}
 ---  new ones are dropped and counted
 
 ---Makes a bus.
+---@param send? fun(message: string, ...: any): boolean   called, in place of
+---  `publish_later`, for what is broadcast; may not wait
 ---@return ahost.Bus
-function bus.new() end
+function bus.new(send) end
 
 ---Has `fn` called with each such message that is published from now on, in a task
 ---of its own in the current context, with which the subscription ends. To
@@ -57,6 +59,17 @@ function Bus:publish(message, ...) end
 ---@param message string
 ---@param ... any
 function Bus:publish_later(message, ...) end
+
+---Publishes a message in all workers (`workers:` of the configuration), this one
+---included, by the bus of the application; without workers, and by any other bus, the
+---same as `publish_later`. All workers get the messages in the same order. Does not
+---wait. A worker that takes none for a second loses those beyond 1000, and this is
+---logged; one that is just starting may not hear of them.
+---@param message string
+---@param ... any   plain values, which are copied: nil, booleans, numbers, strings, and
+---  tables that JSON can hold, of 1 MiB together; raises for others in a worker
+---@return boolean sent   false when 1000 wait to be sent already, or the worker ends
+function Bus:broadcast(message, ...) end
 
 ---Publishes a message and waits until every function has ended.
 ---@param message string

@@ -6,6 +6,9 @@
 ---  known: 0, 1 after a failure, or what was given to `stop`
 ---@field args string[]          the arguments of the script
 ---@field version string         of ahost: "major.minor.patch"
+---@field worker? integer        which one of several worker processes this is, from 1;
+---  nil when it is the only one
+---@field workers? integer       how many of them there are
 local host = {}
 
 ---Ends the program: its tasks are cancelled, everything is torn down in order. Does

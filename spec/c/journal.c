@@ -21,7 +21,7 @@ enum { KILLS = 1000 };
 #endif
 
 /* A large one is likely to be hit while it is written. */
-enum { RECORD = 300, LARGE = 256 * 1024 };
+enum { RECORD = 300, LARGE = 128 * 1024 };
 
 static char path[128], copy[160];
 
@@ -53,7 +53,8 @@ static unsigned check_records(const ahost__journal_data *data) {
     return last;
 }
 
-/* Writes on and on; tells each number once it is on the disk. */
+/* Writes on and on; tells each number once it is written, which is what a kill
+ * leaves alone. Not all are synced, that more of them are hit. */
 static void write_for_ever(int acknowledge) {
     ahost__journal_file file;
     ahost__journal_data data;
@@ -61,12 +62,14 @@ static void write_for_ever(int acknowledge) {
     int broken = 0;
     assert(ahost__journal_file_open(&file, path, 0, &data) == 0);
     n = check_records(&data);
+    assert(write(acknowledge, &n, sizeof(n)) == sizeof(n));
     for (;;) {
         data = record(++n);
         assert(ahost__journal_file_append(&file, &data, &broken) == 0);
-        assert(ahost__journal_file_sync(&file) == 0);
+        if (n % 8 == 0)
+            assert(ahost__journal_file_sync(&file) == 0);
         assert(write(acknowledge, &n, sizeof(n)) == sizeof(n));
-        if (n % 40 == 0)
+        if (n % 20 == 0)
             assert(ahost__journal_file_rewrite(&file, &data) == 0);
     }
 }
@@ -84,6 +87,7 @@ static unsigned kill_a_writer(unsigned before, useconds_t after) {
         write_for_ever(ends[1]);
     }
     close(ends[1]);
+    assert(read(ends[0], &n, sizeof(n)) == sizeof(n)); /* it begins */
     usleep(after);
     kill(child, SIGKILL);
     assert(waitpid(child, NULL, 0) == child);
@@ -99,7 +103,7 @@ static void test_kills(void) {
     for (int i = 0; i < KILLS; i++) {
         ahost__journal_file file;
         ahost__journal_data data;
-        told = kill_a_writer(there, (useconds_t)(rand() % 10000));
+        told = kill_a_writer(there, (useconds_t)(rand() % 3000));
         assert(ahost__journal_file_open(&file, path, 0, &data) == 0);
         there = check_records(&data);
         assert(there == told || there == told + 1);
@@ -107,8 +111,8 @@ static void test_kills(void) {
         free(data.bytes);
         ahost__journal_file_close(&file);
     }
+    assert(there > KILLS);
     printf("%d kills, %u records, %u torn\n", KILLS, there, torn);
-    assert(there > 0);
 }
 
 /* ---- damage ------------------------------------------------------------- */

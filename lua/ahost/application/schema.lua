@@ -8,6 +8,7 @@ local log_configuration <const> = require "ahost.log.configuration"
 local log_schema <const> = require "ahost.log.schema"
 local metrics <const> = require "ahost.application.metrics"
 local options <const> = require "ahost.options"
+local workers <const> = require "ahost.application.workers"
 
 local schema <const> = {}
 
@@ -45,7 +46,7 @@ schema.keys = {
     max = 1024,
     doc = "threads for files and names of hosts (4)",
   },
-  workers = { type = "any", doc = "processes" },
+  workers = workers.option,
   logging = {
     type = "map",
     fields = log_schema.fields,
@@ -159,7 +160,10 @@ function schema.check(values)
   if checked then
     checked.logging, problems = log_configuration.check(values.logging,
       config.origin(values, "logging"))
-    if checked.logging then return checked end
+  end
+  if checked and not problems then
+    checked.workers, problems = workers.check(values)
+    if not problems then return checked end
   end
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end

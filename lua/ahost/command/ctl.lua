@@ -27,12 +27,19 @@ Speaks to the application that `ahost run` runs with the same files:
   metrics [FORMAT]              openmetrics, prometheus, json, influx
   reload [COMPONENT]            reload what has changed
   stop [STATUS]                 end it
+  restart                       replace its workers one after the other
 
 Words that end in .yaml, .yml or .lua are files. Components may add commands, which get
 all words behind them.
 The exit status is 0; 1 when it refuses or is not running; 2 for bad usage.]=],
   options = {
     { key = "socket", long = "socket", value = "PATH", doc = "the control socket" },
+    {
+      key = "worker",
+      long = "worker",
+      value = "N",
+      doc = "ask this one of its workers, instead of all",
+    },
     { key = "json", long = "json", doc = "write the answer as a line of JSON" },
     {
       key = "limit",
@@ -70,6 +77,7 @@ local WORDS <const> = {
   metrics = { "format" },
   reload = { "component" },
   stop = { "status" },
+  restart = {},
 }
 
 local function is_file(word)
@@ -213,13 +221,38 @@ end
 
 function SHOW.stop() return "" end
 
-local function show(result, request)
+local show
+
+-- What several workers answer.
+local function show_workers(answers, request)
+  local parts <const> = {}
+  for _, answer in ipairs(answers) do
+    parts[#parts + 1] = ("worker %d, process %d:\n"):format(answer.worker, answer.pid)
+    parts[#parts + 1] = answer.ok and show(answer.result, request)
+      or tostring(answer.error.message) .. "\n"
+  end
+  return table.concat(parts)
+end
+
+function show(result, request)
+  if type(result) == "table" and type(result.workers) == "table" then
+    return show_workers(result.workers, request)
+  end
   local format <const> = SHOW[request.command]
   if format and result ~= nil then return format(result, request) end
   if result == nil or result == json.null then return "" end
   local text <const> = type(result) == "table" and json.encode(result, { pretty = true })
     or tostring(result)
   return text:sub(-1) == "\n" and text or text .. "\n"
+end
+
+-- Whether nobody has refused.
+local function is_done(reply)
+  local result <const> = reply.result
+  for _, answer in ipairs(type(result) == "table" and result.workers or {}) do
+    if not answer.ok then return false end
+  end
+  return reply.ok
 end
 
 -- -> 1
@@ -241,7 +274,7 @@ local function tell(line, request, as_json)
   else
     return fail(tostring(reply.error and reply.error.message))
   end
-  return reply.ok and 0 or 1
+  return is_done(reply) and 0 or 1
 end
 
 -- ---- the command ---------------------------------------------------------------------
@@ -265,6 +298,11 @@ function ctl.main(args)
   if errors.is(err, "OFF") then return fail(err.message) end
   if not where then return nil, err end
   request.file = where.file
+  if args.worker then
+    local worker, refused = integer(args.worker, "--worker")
+    if not worker then return nil, refused end
+    request.worker = worker
+  end
   local line, failure = ask(where, request,
     { timeout = timeout, wait = args.wait and command == "stop" })
   if not line then return fail(failure.message) end

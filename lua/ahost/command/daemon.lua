@@ -13,6 +13,7 @@ local daemon <const> = {
   detach = core.detach,
   detached = core.detached,
   ready = core.ready,
+  leave_terminal = core.leave_terminal,
 }
 
 local FAILED <const> = 1

@@ -3,7 +3,10 @@
 local configuration <const> = require "ahost.command.configuration"
 local daemon <const> = require "ahost.command.daemon"
 local notifications <const> = require "ahost.command.notifications"
+local process <const> = require "ahost.process"
+local schema <const> = require "ahost.application.schema"
 local systemd <const> = require "ahost.systemd"
+local worker <const> = require "ahost.command.worker"
 
 local run <const> = {
   summary = "run the application that configuration files describe",
@@ -11,6 +14,8 @@ local run <const> = {
   doc = [[
 Files are merged from left to right. Without one: what AHOST_CONFIG names, else the
 first of ahost.yaml, etc/ahost.yaml, /etc/ahost/ahost.yaml and the same with .lua.
+With `workers` in the configuration several processes run it, which share the listening
+sockets: one that dies is started again, USR2 replaces all of them one by one.
 The exit status is 0, 1 after a failure, 2 for what `ahost check` would have found,
 or what the application chose. -d and -k go by the key `daemon` of the configuration.]],
   options = table.move(daemon.options, 1, #daemon.options, #configuration.options + 1,
@@ -34,25 +39,63 @@ local function load(args)
   return values, files
 end
 
-function run.main(args)
-  if args.kill then return kill(args) end
-  if args.daemon and not daemon.detached() then
-    daemon.detach()
-    return 0
-  end
-  systemd.sockets() -- which no program that is started inherits
-  local values, files = load(args)
-  if math.type(files) == "integer" then return files end
-  if not values then return nil, files end
+-- -> application, place of its control socket | nil, err
+local function build(args, values, files)
   configuration.apply(values, args.verbose)
   local logs, wrong = configuration.open_logs(values, args)
   if not logs then return nil, wrong end
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
+  return app, configuration.control(values, files, args)
+end
+
+-- Runs the application as one of several, which the supervisor has made a daemon, if that
+-- is what they are.
+local function run_worker(this, args)
+  if args.daemon then this:settle(daemon.settle_files, args) end
+  local values, files = configuration.load(args)
+  if not values then return nil, files end
+  local app, place = build(args, values, files)
+  if not app then return nil, place end
+  return this:run(app, place, args.daemon and daemon.leave_terminal)
+end
+
+-- Runs the workers that the configuration asks for, which read it for themselves.
+local function supervise(args, app, place, directory)
+  return require("ahost.command.supervisor").run {
+    settings = app.keys,
+    control = place,
+    directory = directory,
+    opened = notifications.follow,
+    reload = function()
+      local values, err = configuration.load(args)
+      if not values then return nil, err end
+      return schema.check(values)
+    end,
+  }
+end
+
+function run.main(args)
+  if args.kill then return kill(args) end
+  local this, problem = worker.attach()
+  if problem then return nil, problem end
+  if this then return run_worker(this, args) end
+  if args.daemon and not daemon.detached() then
+    daemon.detach()
+    return 0
+  end
+  systemd.sockets() -- which no program that is started inherits
+  local directory <const> = args.daemon and process.cwd() or nil
+  local values, files = load(args)
+  if math.type(files) == "integer" then return files end
+  if not values then return nil, files end
+  local app, place = build(args, values, files)
+  if not app then return nil, place end
+  if app.keys.workers then return supervise(args, app, place, directory) end
   return app:run {
     stops = true,
     process_signals = true,
-    control = configuration.control(values, files, args),
+    control = place,
     opened = notifications.follow,
   }
 end
