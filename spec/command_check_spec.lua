@@ -136,7 +136,7 @@ bad.yaml:15:3: commands.stop: module 'web' has no 'stop' (known are: doc, echo, 
       assert.equal(0, result.status)
       assert.equal("", result.err)
       local parts <const> = {
-        "top%-level keys:\n.*\n  include +any .*\n  stop_timeout +duration +10 ",
+        "top%-level keys:\n.*\n  include +any\n.*\n  stop_timeout +duration +10\n",
         "\nany component:\n.*\n  restart +enum +never ",
         "\ncomponent: ./web.lua %- serves pages\n  port  integer  required  at least 1\n",
         "\nadded: ./plain.lua\n  it has no options\n",

@@ -33,7 +33,8 @@ local function alive(pid)
   local file <const> = io.open(("/proc/%d/stat"):format(pid))
   if not file then return false end
   local _ <close> = file
-  return file:read("a"):match "^%d+ %b() (%a)" ~= "Z"
+  local text <const> = file:read("a") -- nil when it has gone meanwhile
+  return text ~= nil and text:match "^%d+ %b() (%a)" ~= "Z"
 end
 
 local function kill(pid, name) os.execute(("kill -%s %d"):format(name, pid)) end
@@ -399,11 +400,11 @@ describe("broadcasts", function()
           bus:subscribe("flood", function(_, number) count, last = count + 1, number end)
           local server <const> = assert(net.serve("127.0.0.1:0", function(stream)
             for line in stream:lines() do
-              for i = 1, line == "flood" and 6000 or 0 do
+              for i = 1, line == "flood" and 2000 or 0 do
                 while not bus:broadcast("flood", i, ("x"):rep(1000)) do task.yield() end
               end
               if line == "flood" then
-                while last ~= 6000 do task.yield() end
+                while last ~= 2000 do task.yield() end
               end
               stream:write(("%s %d %d\n"):format(line, host.worker, count))
             end
@@ -421,13 +422,13 @@ describe("broadcasts", function()
       return #streams == 2
     end)
     kill(running.pids[1], "STOP")
-    assert.same({ 2, 6000 }, { ask(streams[2], "flood") })
+    assert.same({ 2, 2000 }, { ask(streams[2], "flood") })
     find_line(running, "worker 1 %(pid " .. running.pids[1] .. "%) does not listen; "
       .. "broadcasts to it are lost")
     kill(running.pids[1], "CONT")
     local _, count = ask(streams[1], "count")
-    assert.is_true(count < 3000, count)
-    assert.same({ 2, 12000 }, { ask(streams[2], "flood") })
+    assert.is_true(count < 1900, count)
+    assert.same({ 2, 4000 }, { ask(streams[2], "flood") })
     until_true(function() return select(2, ask(streams[1], "count")) > count + 1000 end)
   end)
 

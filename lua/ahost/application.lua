@@ -88,8 +88,9 @@ end
 ---@return ahost.Application? partial   what could be built, to look at only
 function application.new(values, opts)
   opts = opts or {}
-  local keys, err = schema.check(values)
-  if not keys then return nil, err end
+  local checked, err = schema.check(values)
+  -- With wrong keys it is only to find what else is wrong.
+  local keys <const> = checked or assert(schema.check {})
   local ok, conflict = check_roots(values)
   if not ok then return nil, conflict end
   local app <const> = setmetatable({
@@ -102,10 +103,11 @@ function application.new(values, opts)
     stopping = sync.event(),
     running = sync.event(),
   }, Application)
-  return app:build(opts)
+  return app:build(opts, err)
 end
 
-function Application:build(opts)
+-- `wrong` is what is known to be wrong already.
+function Application:build(opts, wrong)
   local problems <const> = {}
   local function collect(result, err, partial)
     for _, problem in ipairs(err and (err.errors or { tostring(err) }) or {}) do
@@ -113,9 +115,10 @@ function Application:build(opts)
     end
     return result or partial
   end
+  collect(nil, wrong)
   local below <const> = {
     directory = opts.directory,
-    defaults = self.keys.defaults,
+    defaults = config.literal(section(self.config, "defaults") or {}),
     component = opts.component,
   }
   local root, origin = root_of(self.config, opts.component)

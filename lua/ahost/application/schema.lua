@@ -156,14 +156,15 @@ function schema.check(values)
     origin = origin,
     literal = config.literal,
   })
-  -- Where handlers are named and formed, it takes more than a schema.
+  -- Workers, and handlers that are named and formed, take more than a schema.
   if checked then
-    checked.logging, problems = log_configuration.check(values.logging,
-      config.origin(values, "logging"))
-  end
-  if checked and not problems then
+    local wrong
     checked.workers, problems = workers.check(values)
-    if not problems then return checked end
+    checked.logging, wrong = log_configuration.check(values.logging,
+      config.origin(values, "logging"))
+    if checked.logging and not problems then return checked end
+    problems = table.move(wrong or {}, 1, #(wrong or {}), #(problems or {}) + 1,
+      problems or {})
   end
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end
