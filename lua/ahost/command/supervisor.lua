@@ -156,7 +156,6 @@ function Supervisor:kill(worker, seconds)
   logger:error("%s did not end within %.14g s and is killed", describe(worker),
     seconds)
   worker.process:kill "KILL"
-  self.status = math.max(self.status, 1)
 end
 
 -- ---- restarts ------------------------------------------------------------------------
@@ -174,18 +173,16 @@ function Supervisor:next_pause(slot)
   return math.min(set.backoff.first * set.backoff.factor ^ (#recent - 1), set.backoff.max)
 end
 
--- Waits before a restart. -> false when there is to be none
+-- Waits before a restart. When there is to be none, the whole is stopped.
 function Supervisor:pause(slot, what)
   local seconds <const> = self:next_pause(slot)
   if not seconds then
     logger:error("%s; it was restarted %d times within %.14g s: giving up", what,
       self.settings.max_restarts, self.settings.max_restarts_window)
-    self:stop(1)
-    return false
+    return self:stop(1)
   end
   logger:error("%s; starting it again in %.14g s", what, seconds)
   self.stopping:wait(seconds)
-  return true
 end
 
 -- Starts the worker of a slot, or waits until it may be tried again.
