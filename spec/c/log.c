@@ -9,12 +9,14 @@
 #include "ahost.h"
 #include "ahost_lua.h"
 
-static char last[200];
+static char last[200];  /* record */
+static char heard[600]; /* all records */
 static int count;
 
 static void keep(void *data, int level, const char *logger, const char *text) {
     assert(data == &count);
     snprintf(last, sizeof(last), "%d %s %s", level, logger, text);
+    strncat(heard, last, sizeof(heard) - strlen(heard) - 1);
     count++;
 }
 
@@ -75,9 +77,9 @@ static void test_trouble(void) {
               "path = '/dev/full'}}))");
     ahost_log(host, AHOST_LOG_ERROR, "c.part", "lost");
     ahost_close(host);
-    assert(strstr(last, "40 ahost.log log file /dev/full: no space left") !=
-           NULL);
-    assert(strstr(last, "at the end dropped 1 record") != NULL);
+    assert(strstr(heard, "40 ahost.log log file /dev/full: no space left") !=
+           NULL); /* in a record of its own, or with the next */
+    assert(strstr(heard, "at the end dropped 1 record") != NULL);
 }
 
 int main(void) {
