@@ -170,10 +170,13 @@ static void ended(journal *j) {
     ahost__settle_all(&j->syncers, AHOST__CLOSED);
 }
 
-/* Another journal of this process may be about to let go of the file. */
+/* Another journal of this process may be about to let go of the file; it may
+ * not even have come to write who it is. */
 static int is_ours(const journal *j) {
+    long holder = j->file.holder;
     return j->status == AHOST__JOURNAL_LOCKED && !j->closes &&
-           j->file.holder == (long)getpid() && j->host->closing_journals > 0;
+           (holder == 0 || holder == (long)getpid()) &&
+           j->host->closing_journals > 0;
 }
 
 static void opened(journal *j) {

@@ -83,7 +83,7 @@ static void add_json_escape(ahost__log_text *text, char c) {
     if (at != NULL)
         snprintf(escape, sizeof(escape), "\\%c", at[1]);
     else
-        snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)c);
+        snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)c);
     ahost__log_add_string(text, escape);
 }
 
