@@ -131,7 +131,9 @@ local function open_first(address, open)
 end
 
 --- Listens for connections, to be taken one by one.
---- Waits only while a name is looked up.
+--- Waits only while a name is looked up. In a worker (`workers:`) the socket is the
+--- supervisor's, which is asked for it on the spot: it goes on listening when the worker
+--- has closed it or has ended, and `reuseport` has no effect.
 ---@param address ahost.Address    port 0 asks for any; ":8080" is all interfaces
 ---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?}
 ---@return ahost.Listener? listener    belongs to the current context

@@ -152,7 +152,7 @@ function Supervisor:living()
 end
 
 -- Ends the wait for a worker that takes too long.
-function Supervisor:kill(worker, seconds)
+local function kill(worker, seconds)
   logger:error("%s did not end within %.14g s and is killed", describe(worker),
     seconds)
   worker.process:kill "KILL"
@@ -217,7 +217,7 @@ end
 function Supervisor:retire(worker)
   local seconds <const> = 2 * self.stop_timeout + MARGIN
   worker.channel:send "retire"
-  if not worker.ended:wait(seconds) then return self:kill(worker, seconds) end
+  if not worker.ended:wait(seconds) then return kill(worker, seconds) end
   local result <const> = worker.result
   if result.signal or result.status ~= 0 then
     logger:warning("%s, which has been replaced, %s", describe(worker),
@@ -341,7 +341,7 @@ function Supervisor:finish()
   self:signal "TERM"
   for _, worker in ipairs(ending) do
     if not worker.ended:wait(math.max(limit - time.now(), 0)) then
-      self:kill(worker, seconds)
+      kill(worker, seconds)
       worker.ended:wait()
     end
     self:take_status(worker)
