@@ -228,6 +228,23 @@ describe("the configuration of an application", function()
     assert.equal("leaf", app:require "leaf")
   end)
 
+  it("tells where a backoff is wrong", function()
+    provide("spec.kind", {})
+    local directory <const> = testing.directory()
+    local path <const> = directory:write("app.yaml", [[
+components:
+  a: {type: spec.kind, backoff: soon}
+  b:
+    type: spec.kind
+    backoff:
+      fist: 1
+]])
+    local ok, err = pcall(testing.host, { files = path })
+    assert.is_false(ok)
+    assert.matches(":2:24: a.backoff.first: must be a duration", err.message)
+    assert.matches(":6:7: b.backoff.fist: unknown option", err.message)
+  end)
+
   it("tells file, line and column of what is wrong in it", function()
     local directory <const> = testing.directory()
     local text <const> = "components:\n  web:\n    type: spec.none\n"

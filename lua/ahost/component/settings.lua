@@ -62,12 +62,20 @@ local function other_names(values)
   return others
 end
 
--- `backoff` is {first=, factor=, max=}, or seconds. -> the former | nil, problems
-local function check_backoff(values, place)
-  local backoff = values.backoff
-  if type(backoff) ~= "table" then backoff = { first = backoff, max = backoff } end
-  local path <const> = place.path == "" and "backoff" or place.path .. ".backoff"
-  return options.check(BACKOFF, backoff, { path = path, origin = place.origin })
+-- `backoff` is {first=, factor=, max=}, or seconds. `checked` has its default.
+-- -> the former | nil, problems
+local function check_backoff(values, checked, place)
+  local backoff = checked.backoff
+  if type(backoff) ~= "table" then
+    backoff = { first = backoff, max = backoff }
+  else
+    backoff = values.backoff -- which knows its origin
+  end
+  return options.check(BACKOFF, backoff, {
+    path = place.path == "" and "backoff" or place.path .. ".backoff",
+    at = place.origin(values, "backoff") or place.at,
+    origin = place.origin,
+  })
 end
 
 --- The settings of a component.
@@ -82,7 +90,7 @@ function settings.check(component, values, place)
   where.reserved = other_names(merged)
   local checked, problems = options.check(SCHEMA, merged, where)
   if not checked then return nil, problems end
-  local backoff, wrong = check_backoff(checked, where)
+  local backoff, wrong = check_backoff(merged, checked, where)
   if not backoff then return nil, wrong end
   checked.backoff = backoff
   return checked
