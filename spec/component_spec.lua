@@ -516,3 +516,32 @@ describe("a component that fails", function()
     assert.equal(3, starts)
   end)
 end)
+
+describe("a component that closes its own context", function()
+  it("fails in its start", function()
+    local message <const> = start_failure(container { { "a", {
+      prepare = function(self, ctx) self.ctx = ctx end,
+      init = function(self)
+        self:add("b", { start = function()
+          self.ctx:close()
+          task.yield()
+        end })
+      end,
+      start = function() end,
+    } } })
+    assert.matches("component a failed in start: its context was closed", message)
+  end)
+
+  it("has no run any more", function()
+    local ran = false
+    local app <const> = run {
+      start = function(_, ctx)
+        ctx:require("bus"):subscribe("app.run", function() ctx:close() end)
+      end,
+      run = function() ran = true end,
+    }
+    task.yield()
+    assert.equal(0, app:stop())
+    assert.is_false(ran)
+  end)
+end)

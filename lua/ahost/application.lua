@@ -295,6 +295,7 @@ end
 -- Calls `run` of the root component in a task of its context.
 function Application:run_command()
   local node <const> = self.root
+  if node.ctx:state() ~= "open" then return end -- it has ended already
   local result
   local call <const> = node.ctx:spawn("run", function()
     result = node.component.run(node.instance, node.ctx)

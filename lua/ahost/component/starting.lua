@@ -56,7 +56,12 @@ end
 function Starting:run_phase(node, phase)
   local method <const> = node.component[phase]
   node.state = phase
-  if method ~= nil then
+  if node.ctx:state() ~= "open" then
+    if not self:failed(node, phase) then
+      self:fail(node, phase, "its context was closed")
+    end
+    return false
+  elseif method ~= nil then
     self:tell(node, phase)
     local name <const> = (node.path == "" and "root" or node.path) .. "." .. phase
     local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
@@ -96,9 +101,13 @@ end
 
 function Starting:start(node)
   if self.over then return false end
+  local home <const> = home_of(self.app, node)
+  if home:state() ~= "open" then
+    self:fail(node, "prepare", "the context above its own was closed")
+    return false
+  end
   local name <const> = node.path == "" and "root" or node.path
-  node.ctx = runtime.context(home_of(self.app, node), name, node.resource_name,
-    node.settings.isolated)
+  node.ctx = runtime.context(home, name, node.resource_name, node.settings.isolated)
   node.starting = self
   self:limit(node)
   if not (self:run_phase(node, "prepare") and self:start_children(node)
