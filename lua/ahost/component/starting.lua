@@ -11,7 +11,7 @@ local tree <const> = require "ahost.component.tree"
 local starting <const> = {}
 
 ---@class ahost.StartOutcome
----@field what "started"|"failed"|"stuck"|"late"|"stopped"
+---@field what "started"|"failed"|"stuck"|"late"|"stopped"|"replaced"
 ---@field node? ahost.ComponentNode   that failed or is late
 ---@field phase? string               "prepare" or "start", when it failed
 ---@field err? any
@@ -121,8 +121,12 @@ function Starting:start(node)
   return true
 end
 
+--- Ends the start, as somebody else starts its nodes anew.
+function Starting:replace() self:settle { what = "replaced" } end
+
 function Starting:start_all()
-  local all = true
+  local all, first <const> = true, self.nodes[1]
+  if first and first.keeper ~= self.keeper then return self:replace() end
   for _, node in ipairs(self.nodes) do all = all and self:start(node) end
   if all then self:settle { what = "started" } end
 end
@@ -198,6 +202,7 @@ function starting.run(app, nodes, timeout)
   local self <const> = setmetatable({
     app = app,
     nodes = nodes,
+    keeper = nodes[1] and nodes[1].keeper,
     ctx = ctx,
     timeout = timeout,
     deadline = deadline_of(timeout),
