@@ -502,6 +502,22 @@ describe("a component that fails", function()
       app.app.failure)
   end)
 
+  it("is started at once without a pause, however often it was", function()
+    local starts = 0
+    local app <const> = run(container { { "a", {
+      restart = "on-failure", backoff = { first = 0, factor = 1e300 }, max_restarts = 9,
+      start = function(_, ctx)
+        starts = starts + 1
+        ctx:spawn(function()
+          task.sleep(0)
+          if starts < 5 then error("crash", 0) end
+        end)
+      end,
+    } } })
+    while starts < 5 do task.sleep(0.001) end
+    assert.equal(0, app:stop())
+  end)
+
   it("may fail in its restart, which counts", function()
     local event <const>, starts = sync.event(), 0
     local app <const> = run(container { { "a", crash_on(event, {

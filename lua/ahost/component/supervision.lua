@@ -25,6 +25,7 @@ local function next_pause(node)
   if #recent >= set.max_restarts then return nil end
   recent[#recent + 1] = now
   local backoff <const> = set.backoff
+  if backoff.first == 0 then return 0 end -- times infinity it would be no number
   return math.min(backoff.first * backoff.factor ^ (#recent - 1), backoff.max)
 end
 
