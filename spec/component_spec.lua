@@ -291,6 +291,23 @@ describe("the start of components", function()
     assert.same({ "c", "b", "a" }, ended)
   end)
 
+  it("tears down what has not come to its end before what it uses", function()
+    local ended <const> = {}
+    local function notes(name, keys)
+      return {
+        start = function(_, ctx)
+          ctx:on_close(function() ended[#ended + 1] = name end)
+          for _, key in ipairs(keys) do ctx:request(key) end
+          ctx:publish(name, 1)
+        end,
+      }
+    end
+    start_failure(container {
+      { "user", notes("user", { "a", "missing" }) }, { "a", notes("a", {}) },
+    })
+    assert.same({ "user", "a" }, ended)
+  end)
+
   it("tears children down before their parent", function()
     local ended <const> = {}
     local function notes(name, fields)

@@ -88,7 +88,7 @@ end
 -- Those that started later may use what this one has, its children do.
 local function place(node)
   local below <const> = {}
-  for i, child in ipairs(node.children) do below[i] = child.ctx end
+  for _, child in ipairs(node.children) do below[#below + 1] = child.ctx end
   runtime.place(node.ctx, below)
 end
 
@@ -189,6 +189,15 @@ function Starting:watch_stop()
   self:settle { what = "stopped" }
 end
 
+-- Those that have not come to the end of their start may use what all others have: they
+-- are to end first.
+function Starting:place_unfinished(nodes)
+  for _, node in ipairs(nodes) do
+    self:place_unfinished(node.children)
+    if node.ctx and node.starting == self then place(node) end
+  end
+end
+
 -- ---- the whole -----------------------------------------------------------------------
 
 --- Starts nodes, one after the other, with all below them. Waits for the outcome; what
@@ -215,7 +224,9 @@ function starting.run(app, nodes, timeout)
   ctx:spawn("watch of the start", self.watch_others, self)
   ctx:spawn("stop of the start", self.watch_stop, self)
   ctx:spawn("start", self.start_all, self)
-  return self.outcome:wait()
+  local outcome <const> = self.outcome:wait()
+  if outcome.what ~= "started" then self:place_unfinished(nodes) end
+  return outcome
 end
 
 return starting
