@@ -291,6 +291,23 @@ describe("the start of components", function()
     assert.same({ "c", "b", "a" }, ended)
   end)
 
+  it("tears down what has not come to its end before what it uses", function()
+    local ended <const> = {}
+    local function notes(name, keys)
+      return {
+        start = function(_, ctx)
+          ctx:on_close(function() ended[#ended + 1] = name end)
+          for _, key in ipairs(keys) do ctx:request(key) end
+          ctx:publish(name, 1)
+        end,
+      }
+    end
+    start_failure(container {
+      { "user", notes("user", { "a", "missing" }) }, { "a", notes("a", {}) },
+    })
+    assert.same({ "user", "a" }, ended)
+  end)
+
   it("tears children down before their parent", function()
     local ended <const> = {}
     local function notes(name, fields)
@@ -502,6 +519,22 @@ describe("a component that fails", function()
       app.app.failure)
   end)
 
+  it("is started at once without a pause, however often it was", function()
+    local starts = 0
+    local app <const> = run(container { { "a", {
+      restart = "on-failure", backoff = { first = 0, factor = 1e300 }, max_restarts = 9,
+      start = function(_, ctx)
+        starts = starts + 1
+        ctx:spawn(function()
+          task.sleep(0)
+          if starts < 5 then error("crash", 0) end
+        end)
+      end,
+    } } })
+    while starts < 5 do task.sleep(0.001) end
+    assert.equal(0, app:stop())
+  end)
+
   it("may fail in its restart, which counts", function()
     local event <const>, starts = sync.event(), 0
     local app <const> = run(container { { "a", crash_on(event, {
@@ -514,5 +547,219 @@ describe("a component that fails", function()
     event:set()
     assert.equal(1, app:wait())
     assert.equal(3, starts)
+  end)
+
+  it("is started by one at a time, though its parent is started again, too", function()
+    local clock <close> = testing.clock()
+    local alive, most, starts = 0, 0, 0
+    local child <const> = {
+      restart = "on-failure", backoff = 0, max_restarts = 100,
+      prepare = function(_, ctx)
+        alive, starts = alive + 1, starts + 1
+        most = math.max(most, alive)
+        ctx:on_close(function() alive = alive - 1 end)
+        task.sleep(0.3)
+      end,
+      start = function(_, ctx)
+        ctx:spawn(function()
+          task.sleep(0.1)
+          error("crash of the child", 0)
+        end)
+      end,
+    }
+    local app <const> = run(container { { "parent", {
+      restart = "on-failure", backoff = 0, max_restarts = 100,
+      init = function(self) self:add("child", child) end,
+      start = function(_, ctx)
+        ctx:spawn(function()
+          task.sleep(0.55)
+          error("crash of the parent", 0)
+        end)
+      end,
+    } } })
+    task.sleep(20)
+    assert.equal(1, most)
+    assert.equal(1, alive)
+    assert.is_true(starts > 20)
+    assert.equal(0, app:stop())
+    clock:close()
+  end)
+
+  it("is started once when what it holds fails at the same time", function()
+    local event <const>, starts = sync.event(), { a = 0, b = 0 }
+    local function crashing(name, use, backoff)
+      return {
+        restart = "on-failure", backoff = backoff,
+        prepare = function(_, ctx)
+          starts[name] = starts[name] + 1
+          use(ctx)
+          ctx:spawn(function()
+            event:wait()
+            error("crash", 0)
+          end)
+        end,
+      }
+    end
+    local clock <close> = testing.clock()
+    local app <const> = run(container {
+      { "a", crashing("a", function(ctx) ctx:publish("a", 1) end, 1) },
+      { "b", crashing("b", function(ctx) ctx:request("a") end, 2) },
+    })
+    event:set()
+    task.yield()
+    event:clear()
+    task.sleep(10)
+    assert.same({ a = 2, b = 2 }, starts)
+    assert.equal(0, app:stop())
+    clock:close()
+  end)
+
+  it("gives those that share its isolated parent the new value", function()
+    local event <const>, rebound = sync.event(), nil
+    local starts = 0
+    local app <const> = run(container { { "box", {
+      isolated = true,
+      init = function(self)
+        self:add("source", crash_on(event, {
+          restart = "on-failure", backoff = 0,
+          prepare = function(_, ctx)
+            starts = starts + 1
+            ctx:publish("value", starts)
+          end,
+        }))
+        self:add("binder", {
+          start = function(_, ctx) ctx:request "value" end,
+          rebind = function(_, _, value) rebound = value or "nothing" end,
+        })
+      end,
+    } } })
+    event:set()
+    while not rebound do task.yield() end
+    assert.equal(2, rebound)
+    assert.equal(0, app:stop())
+  end)
+
+  it("fails when the value that it is bound to again cannot be made", function()
+    local event <const>, makes, starts = sync.event(), 0, 0
+    local app <const> = run(container {
+      { "source", crash_on(event, {
+        restart = "on-failure", backoff = 0,
+        prepare = function(_, ctx)
+          ctx:publish_lazy("value", function()
+            makes = makes + 1
+            if makes == 2 then error("no value", 0) end
+            return makes
+          end)
+        end,
+      }) },
+      { "binder", {
+        restart = "on-failure", backoff = 0,
+        start = function(_, ctx)
+          ctx:get "value"
+          starts = starts + 1
+        end,
+        rebind = function() end,
+      } },
+    })
+    event:set()
+    while starts < 2 do task.yield() end
+    assert.equal(3, makes)
+    assert.equal(0, app:stop())
+  end)
+
+  it("does not hide what fails in its teardown", function()
+    local log <const> = require "ahost.log"
+    local event <const>, starts = sync.event(), 0
+    local records <close> = log.capture { passes = false }
+    local app <const> = run(container { { "a", crash_on(event, {
+      restart = "on-failure", backoff = 0,
+      prepare = function(_, ctx)
+        starts = starts + 1
+        if starts == 1 then
+          ctx:on_close(function() error("no teardown", 0) end)
+        end
+      end,
+    }) } })
+    event:set()
+    while starts < 2 do task.yield() end
+    local found
+    for _, record in ipairs(records.records) do
+      found = found or record.text:match "a teardown callback failed: no teardown"
+    end
+    assert.is_string(found)
+    assert.equal(0, app:stop())
+  end)
+
+  it("may take its time in init, while others wait for it", function()
+    local clock <close> = testing.clock()
+    local starts, got = 0, nil
+    run(container {
+      { "source", {
+        restart = "on-failure", backoff = 0,
+        init = function()
+          starts = starts + 1
+          if starts > 1 then task.sleep(1) end
+        end,
+        start = function(_, ctx)
+          if starts > 1 then return ctx:publish("value", starts) end
+          ctx:spawn(function()
+            task.sleep(0.1)
+            error("crash", 0)
+          end)
+        end,
+      } },
+      { "user", { start = function(_, ctx) got = ctx:request "value" end } },
+    })
+    assert.equal(2, got)
+    clock:close()
+  end)
+end)
+
+describe("a component that closes its own context", function()
+  it("fails in its start", function()
+    local message <const> = start_failure(container { { "a", {
+      prepare = function(self, ctx) self.ctx = ctx end,
+      init = function(self)
+        self:add("b", { start = function()
+          self.ctx:close()
+          task.yield()
+        end })
+      end,
+      start = function() end,
+    } } })
+    assert.matches("component a failed in start: its context was closed", message)
+  end)
+
+  it("ends those below it, and the application goes on", function()
+    local closed = false
+    local app <const> = run(container { { "a", {
+      init = function(self)
+        self:add("child", {
+          start = function(_, ctx) ctx:on_close(function() closed = true end) end,
+        })
+      end,
+      start = function(_, ctx)
+        ctx:spawn(function()
+          task.yield()
+          ctx:close()
+        end)
+      end,
+    } } })
+    while not closed do task.yield() end
+    assert.equal("open", app.ctx:state())
+    assert.equal(0, app:stop())
+  end)
+
+  it("has no run any more", function()
+    local ran = false
+    local app <const> = run {
+      start = function(_, ctx)
+        ctx:require("bus"):subscribe("app.run", function() ctx:close() end)
+      end,
+      run = function() ran = true end,
+    }
+    task.yield()
+    assert.equal(0, app:stop())
+    assert.is_false(ran)
   end)
 end)

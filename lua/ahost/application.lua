@@ -265,14 +265,18 @@ function Application:tell_stop()
   end
 end
 
+--- Tells what has failed in the teardown of a context.
+---@param err ahost.Error
+function Application:log_teardown(err)
+  for _, failure in ipairs(err.errors or { err }) do
+    self.log:error("a teardown callback failed: %s", tostring(failure))
+  end
+end
+
 -- What fails in the teardown is not lost: it is logged, and shows in the status.
 function Application:tear_down()
   local ok, err = self.ctx:close()
-  if not ok then
-    for _, failure in ipairs(err.errors or { err }) do
-      self.log:error("a teardown callback failed: %s", tostring(failure))
-    end
-  end
+  if not ok then self:log_teardown(err) end
   if not ok or runtime.failed_late(self.ctx) then self:stop(1) end
 end
 
@@ -308,6 +312,7 @@ end
 -- Calls `run` of the root component in a task of its context.
 function Application:run_command()
   local node <const> = self.root
+  if node.ctx:state() ~= "open" then return end -- it has ended already
   local result
   local call <const> = node.ctx:spawn("run", function()
     result = node.component.run(node.instance, node.ctx)

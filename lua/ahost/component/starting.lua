@@ -11,7 +11,7 @@ local tree <const> = require "ahost.component.tree"
 local starting <const> = {}
 
 ---@class ahost.StartOutcome
----@field what "started"|"failed"|"stuck"|"late"|"stopped"
+---@field what "started"|"failed"|"stuck"|"late"|"stopped"|"replaced"
 ---@field node? ahost.ComponentNode   that failed or is late
 ---@field phase? string               "prepare" or "start", when it failed
 ---@field err? any
@@ -56,7 +56,12 @@ end
 function Starting:run_phase(node, phase)
   local method <const> = node.component[phase]
   node.state = phase
-  if method ~= nil then
+  if node.ctx:state() ~= "open" then
+    if not self:failed(node, phase) then
+      self:fail(node, phase, "its context was closed")
+    end
+    return false
+  elseif method ~= nil then
     self:tell(node, phase)
     local name <const> = (node.path == "" and "root" or node.path) .. "." .. phase
     local call <const> = node.ctx:spawn(name, method, node.instance, node.ctx)
@@ -83,7 +88,7 @@ end
 -- Those that started later may use what this one has, its children do.
 local function place(node)
   local below <const> = {}
-  for i, child in ipairs(node.children) do below[i] = child.ctx end
+  for _, child in ipairs(node.children) do below[#below + 1] = child.ctx end
   runtime.place(node.ctx, below)
 end
 
@@ -96,9 +101,13 @@ end
 
 function Starting:start(node)
   if self.over then return false end
+  local home <const> = home_of(self.app, node)
+  if home:state() ~= "open" then
+    self:fail(node, "prepare", "the context above its own was closed")
+    return false
+  end
   local name <const> = node.path == "" and "root" or node.path
-  node.ctx = runtime.context(home_of(self.app, node), name, node.resource_name,
-    node.settings.isolated)
+  node.ctx = runtime.context(home, name, node.resource_name, node.settings.isolated)
   node.starting = self
   self:limit(node)
   if not (self:run_phase(node, "prepare") and self:start_children(node)
@@ -112,8 +121,12 @@ function Starting:start(node)
   return true
 end
 
+--- Ends the start, as somebody else starts its nodes anew.
+function Starting:replace() self:settle { what = "replaced" } end
+
 function Starting:start_all()
-  local all = true
+  local all, first <const> = true, self.nodes[1]
+  if first and first.keeper ~= self.keeper then return self:replace() end
   for _, node in ipairs(self.nodes) do all = all and self:start(node) end
   if all then self:settle { what = "started" } end
 end
@@ -176,6 +189,15 @@ function Starting:watch_stop()
   self:settle { what = "stopped" }
 end
 
+-- Those that have not come to the end of their start may use what all others have: they
+-- are to end first.
+function Starting:place_unfinished(nodes)
+  for _, node in ipairs(nodes) do
+    self:place_unfinished(node.children)
+    if node.ctx and node.starting == self then place(node) end
+  end
+end
+
 -- ---- the whole -----------------------------------------------------------------------
 
 --- Starts nodes, one after the other, with all below them. Waits for the outcome; what
@@ -189,6 +211,7 @@ function starting.run(app, nodes, timeout)
   local self <const> = setmetatable({
     app = app,
     nodes = nodes,
+    keeper = nodes[1] and nodes[1].keeper,
     ctx = ctx,
     timeout = timeout,
     deadline = deadline_of(timeout),
@@ -201,7 +224,9 @@ function starting.run(app, nodes, timeout)
   ctx:spawn("watch of the start", self.watch_others, self)
   ctx:spawn("stop of the start", self.watch_stop, self)
   ctx:spawn("start", self.start_all, self)
-  return self.outcome:wait()
+  local outcome <const> = self.outcome:wait()
+  if outcome.what ~= "started" then self:place_unfinished(nodes) end
+  return outcome
 end
 
 return starting

@@ -25,19 +25,31 @@ local function next_pause(node)
   if #recent >= set.max_restarts then return nil end
   recent[#recent + 1] = now
   local backoff <const> = set.backoff
+  if backoff.first == 0 then return 0 end -- times infinity it would be no number
   return math.min(backoff.first * backoff.factor ^ (#recent - 1), backoff.max)
 end
 
+-- Takes a component and all below it over from whoever starts them again: there is one
+-- at a time, the last. -> what shows who it is
+local function take_over(node)
+  local keeper <const> = {}
+  for here in tree.each(node) do
+    here.keeper, here.ended = keeper, true
+    if here.starting then here.starting:replace() end
+  end
+  return keeper
+end
+
 -- Ends a component and all below it, newest first. -> the keys that they had published
-local function close(node, err)
+local function close(app, node, err)
   local keys <const> = {}
   local function visit(here)
     for i = #here.children, 1, -1 do visit(here.children[i]) end
     if not here.ctx then return end
-    here.ended = true
     local own <const> = runtime.published(here.ctx)
     table.move(own, 1, #own, #keys + 1, keys)
-    here.ctx:close(err)
+    local ok, failures = here.ctx:close(err)
+    if not ok then app:log_teardown(failures) end
   end
   visit(node)
   return keys
@@ -45,16 +57,21 @@ end
 
 -- Starts it anew, once. -> true | false, what went wrong
 local function start_again(app, node)
-  local timeout <const> = app.start_timeout
+  local timeout <const>, keeper <const> = app.start_timeout, node.keeper
   app.restarts[node.path] = (app.restarts[node.path] or 0) + 1
+  app.watch:hold(1)
   local ok, message = pcall(tree.renew, node)
+  app.watch:hold(-1)
   if not ok then
     if errors.is(message, "CANCELLED") then error(message, 0) end
     return false, ("%s failed in init: %s"):format(tree.describe(node), tostring(message))
+  elseif node.keeper ~= keeper then
+    return false
   end
   for here in tree.each(node) do here.ended = nil end
   local outcome <const> = starting.run(app, { node }, timeout)
   if outcome.what == "started" then return true end
+  if outcome.what == "replaced" then return false end
   return false, report.describe(outcome, { node }, timeout)
 end
 
@@ -78,20 +95,24 @@ local function is_below(node, above)
   return node ~= nil
 end
 
-local function rebind(app, node, key)
-  local value <const> = app.ctx:get(key)
-  local rebinds <const> = node.component.rebind
-  node.ctx:spawn("rebind " .. key, rebinds, node.instance, key, value):join()
+-- The value is what the component finds itself; if that fails, it has failed.
+local function rebind(node, key)
+  local instance <const>, ctx <const> = node.instance, node.ctx
+  if ctx:state() ~= "open" then return end
+  ctx:spawn("rebind " .. key, function()
+    node.component.rebind(instance, key, ctx:get(key))
+  end):join()
 end
 
 -- Gives the new values to those who hold the old ones, in the order of their starts.
 -- Where components hold each other, the circle ends at those who have been started anew.
 local function rebind_holders(app, origin, keys, renewed)
   for _, node in ipairs(app:started_nodes()) do
-    if not is_below(node, origin) and not node.ended and not renewed[node] then
+    local is_up <const> = node.state == "started" and not node.ended
+    if is_up and not is_below(node, origin) and not renewed[node] then
       local held <const> = held_keys(node, keys)
       if #held > 0 and node.component.rebind then
-        for _, key in ipairs(held) do rebind(app, node, key) end
+        for _, key in ipairs(held) do rebind(node, key) end
       elseif #held > 0 then
         app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node),
           held[1], tree.describe(origin))
@@ -109,19 +130,24 @@ end
 ---@param node ahost.ComponentNode
 ---@param err? any    why, for its teardown
 ---@param renewed? table<ahost.ComponentNode, boolean>   those that are restarted already
----@return boolean restarted   false: the application has been told to end
+---@return boolean restarted   false: the application has been told to end, or somebody
+---  else restarts it
 function supervision.restart(app, node, err, renewed)
-  local keys <const> = close(node, err)
+  local keeper = take_over(node)
+  local function is_over() return app.stopping:is_set() or node.keeper ~= keeper end
+  local keys <const> = close(app, node, err)
   renewed = renewed or {}
   renewed[node] = true
-  while not app.stopping:is_set() do
+  while not is_over() do
     local ok, message = start_again(app, node)
     if ok then
       rebind_holders(app, node, keys, renewed)
       return true
     end
-    close(node)
-    if app.stopping:is_set() then break end
+    if is_over() then break end
+    keeper = take_over(node)
+    close(app, node)
+    if is_over() then break end
     app.log:error("%s", message)
     if not supervision.pause(app, node) then return false end
   end
@@ -149,21 +175,28 @@ local function describe_failure(node, err, traceback)
     traceback and "\n" .. traceback or "")
 end
 
---- Looks after a started component until it ends: the body of a task.
+--- Looks after a started component until it ends: the body of a task. What is below one
+--- that has closed its own context ends with it.
 ---@param app ahost.Application
 ---@param node ahost.ComponentNode
 function supervision.watch(app, node)
-  local ctx <const> = node.ctx
-  local what, err, traceback = runtime.wait(ctx)
-  if app.stopping:is_set() or node.ended or node.ctx ~= ctx then return end
+  local keeper <const> = node.keeper
+  local function is_over() return app.stopping:is_set() or node.keeper ~= keeper end
+  local what, err, traceback = runtime.wait(node.ctx)
+  if is_over() then return end
   local policy <const> = node.settings.restart
   if what == "failed" then
     app.log:error("%s", describe_failure(node, err, traceback))
   end
   if policy == "always" or policy == "on-failure" and what == "failed" then
-    if supervision.pause(app, node) then supervision.restart(app, node, err) end
+    if supervision.pause(app, node) and not is_over() then
+      supervision.restart(app, node, err)
+    end
   elseif what == "failed" then
     app:fail()
+  else
+    take_over(node)
+    close(app, node)
   end
 end
 

@@ -30,6 +30,7 @@ local ROOT <const> = "root"
 ---@field parent? ahost.ComponentNode
 ---@field instance? table
 ---@field resource_name? string  of what it publishes as "default"
+---@field keeper? table          shows who has started it again last
 
 ---@return string text   what messages call a component
 function tree.describe(node)
