@@ -14,6 +14,7 @@
 #include "lag.h"
 #include "list.h"
 #include "memory.h"
+#include "slabs.h"
 #include "task.h"
 #include "timers.h"
 #include "virtual_clock.h"
@@ -142,6 +143,7 @@ struct ahost {
     uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
     ahost__defaults defaults;
+    ahost__slabs slabs;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
     long refusals;
