@@ -25,8 +25,8 @@ typedef struct slab {
     uint32_t unit;           /* size of each */
 } slab;
 
-static const size_t header_size =
-    (sizeof(slab) + AHOST__SLAB_UNIT - 1) / AHOST__SLAB_UNIT * AHOST__SLAB_UNIT;
+/* Of a multiple of 16 bytes, as are the places of blocks of such sizes. */
+static const size_t header_size = (sizeof(slab) + 15) / 16 * 16;
 
 static slab *slab_of(ahost__link *link) {
     return ahost__container_of(link, slab, link);

@@ -5,6 +5,9 @@
  * it. Blocks of one size class share slabs, and a slab whose blocks have all
  * been freed goes back to the system: a program that once had ten thousand
  * connections is small again when they have gone.
+ *
+ * A block is aligned to 16 bytes when its size is a multiple of 16, else to 8:
+ * to what any type of that size can need.
  */
 #ifndef AHOST_SLABS_H
 #define AHOST_SLABS_H
@@ -13,7 +16,7 @@
 #include "list.h"
 
 enum {
-    AHOST__SLAB_UNIT = 16,      /* sizes are rounded up to it; alignment */
+    AHOST__SLAB_UNIT = 8,       /* sizes are rounded up to it */
     AHOST__SLAB_LARGEST = 1024, /* size that comes from slabs */
     AHOST__SLAB_CLASSES = AHOST__SLAB_LARGEST / AHOST__SLAB_UNIT
 };
