@@ -51,7 +51,6 @@ ahost__task *ahost__task_new(ahost *h) {
     blank.id = task->id;
     blank.wait.sequence = task->wait.sequence;
     *task = blank;
-    ahost__list_init(&task->joiners);
     return task;
 }
 
