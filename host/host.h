@@ -101,7 +101,8 @@ struct ahost {
     ahost__task *free_tasks;
     ahost__pool_slot *pool;
     size_t pool_size, pool_capacity;
-    size_t pool_idle; /* the least that was in it since the last collection */
+    size_t pool_idle;  /* the least that was in it since the last collection */
+    size_t pool_empty; /* slots at its bottom whose coroutine is given up */
     uint32_t task_ids;
     uint32_t co_slots;
     size_t task_count;   /* not ended, without the host's own */
