@@ -202,6 +202,7 @@ int ahost_open(ahost **host, const ahost_options *options) {
     if (h == NULL)
         return AHOST_NO_MEMORY;
     init_lists(h);
+    ahost__memory_open(h);
     read_options(h, options);
     h->loop = &h->own_loop;
     if (uv_loop_init(h->loop) != 0) {
@@ -413,6 +414,7 @@ void ahost_close(ahost *h) {
     ahost__log_close(h, log_flush_time);
     ahost__activation_free(h);
     ahost__log_levels_free(h);
+    ahost__memory_close(h);
     free(h->errmsg);
     free(h);
 }

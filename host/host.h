@@ -14,6 +14,7 @@
 #include "lag.h"
 #include "list.h"
 #include "memory.h"
+#include "slabs.h"
 #include "task.h"
 #include "timers.h"
 #include "virtual_clock.h"
@@ -100,7 +101,8 @@ struct ahost {
     ahost__task *free_tasks;
     ahost__pool_slot *pool;
     size_t pool_size, pool_capacity;
-    size_t pool_idle; /* the least that was in it since the last collection */
+    size_t pool_idle;  /* the least that was in it since the last collection */
+    size_t pool_empty; /* slots at its bottom whose coroutine is given up */
     uint32_t task_ids;
     uint32_t co_slots;
     size_t task_count;   /* not ended, without the host's own */
@@ -142,6 +144,7 @@ struct ahost {
     uint64_t log_counts[AHOST__LOG_LEVELS]; /* of records written, by level */
     size_t memory, memory_limit;
     ahost__defaults defaults;
+    ahost__slabs slabs;
 #ifdef AHOST_CHECKS
     long refuse_after; /* the last of `refusals` allocations that fail */
     long refusals;

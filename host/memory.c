@@ -1,5 +1,8 @@
 /*
  * memory.c - counted and bounded memory.
+ *
+ * Small blocks come from slabs, others from malloc(). Sanitized builds take all
+ * from malloc(), so that the sanitizer sees each block.
  */
 #include "memory.h"
 
@@ -23,18 +26,71 @@ static int over_limit(ahost *h, size_t more) {
     return limit != 0 && (more > limit || h->memory > limit - more);
 }
 
+#ifdef AHOST_PLAIN_MALLOC
+static int is_small(size_t size) {
+    (void)size;
+    return 0;
+}
+#else
+static int is_small(size_t size) {
+    return size - 1 < AHOST__SLAB_LARGEST; /* 0 is none of them */
+}
+#endif
+
+void ahost__memory_open(ahost *h) {
+    ahost__slabs_open(&h->slabs);
+}
+
+void ahost__memory_close(ahost *h) {
+    ahost__slabs_close(&h->slabs);
+}
+
+static void *take(ahost *h, size_t size) {
+    return is_small(size) ? ahost__slabs_take(&h->slabs, size) : malloc(size);
+}
+
+static void give(ahost *h, void *block, size_t size) {
+    if (is_small(size))
+        ahost__slabs_give(&h->slabs, block, size);
+    else
+        free(block);
+}
+
 void *ahost__alloc(ahost *h, size_t size) {
-    void *block = over_limit(h, size) ? NULL : calloc(1, size);
+    void *block = NULL;
+    if (over_limit(h, size))
+        return NULL;
+    if (!is_small(size))
+        block = calloc(1, size);
+    else if ((block = ahost__slabs_take(&h->slabs, size)) != NULL)
+        memset(block, 0, size);
     if (block != NULL)
         h->memory += size;
     return block;
+}
+
+/* Like realloc() of a block that is there. */
+static void *move(ahost *h, void *block, size_t old_size, size_t new_size) {
+    void *moved;
+    if (!is_small(old_size) && !is_small(new_size))
+        return realloc(block, new_size);
+    if (is_small(old_size) && is_small(new_size) &&
+        ahost__slabs_same_class(old_size, new_size))
+        return block;
+    moved = take(h, new_size);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, old_size < new_size ? old_size : new_size);
+    give(h, block, old_size);
+    return moved;
 }
 
 void *ahost__resize(ahost *h, void *block, size_t old_size, size_t new_size) {
     void *moved;
     if (new_size > old_size && over_limit(h, new_size - old_size))
         return NULL;
-    moved = realloc(block, new_size);
+    moved =
+        block == NULL ? take(h, new_size) : move(h, block, old_size, new_size);
     if (moved != NULL)
         h->memory += new_size - old_size;
     return moved;
@@ -44,7 +100,7 @@ void ahost__free(ahost *h, void *block, size_t size) {
     if (block == NULL)
         return;
     h->memory -= size;
-    free(block);
+    give(h, block, size);
 }
 
 void *ahost__lua_alloc(void *ud, void *block, size_t old_size,

@@ -8,6 +8,11 @@
 #include <stddef.h>
 #include "ahost.h"
 
+void ahost__memory_open(ahost *h);
+
+/* Nothing is in use any more. */
+void ahost__memory_close(ahost *h);
+
 /* A block of zeroed bytes, or NULL when the limit or the system refuses. */
 void *ahost__alloc(ahost *h, size_t size);
 

@@ -73,16 +73,26 @@ void ahost__stream_released(ahost__stream *s) {
     free_when_unused(s);
 }
 
+/* Nobody owns it, reads or writes from now on; the timer takes the place of
+ * what that needed. */
+static void end_use(ahost__stream *s) {
+    s->closing = 1;
+    ahost__disown(&s->owned);
+    ahost__stream_wake_reader(s, AHOST__CLOSED);
+    ahost__settle_all(&s->writers, AHOST__CLOSED);
+    s->linger = (ahost__timer){0};
+}
+
 void ahost__stream_release(ahost__stream *s, int reset) {
     if (s->releasing)
         return;
-    s->releasing = s->closing = 1;
-    ahost__disown(&s->owned);
+    s->releasing = 1;
+    if (!s->closing)
+        end_use(s);
     ahost__timer_stop(s->host, &s->linger);
     s->host->lingering -= s->lingers;
     s->lingers = 0;
     ahost__list_remove(&s->dirty);
-    ahost__stream_wake_reader(s, AHOST__CLOSED);
     if (s->in_flight == 0)
         ahost__stream_fail_output(s, AHOST__CLOSED);
     ahost__stream_free_input(s);
@@ -131,10 +141,7 @@ void ahost__stream_finish_close(ahost__stream *s) {
 void ahost__stream_close(ahost__stream *s, double linger) {
     if (s->closing)
         return;
-    s->closing = 1;
-    ahost__disown(&s->owned);
-    ahost__stream_wake_reader(s, AHOST__CLOSED);
-    ahost__settle_all(&s->writers, AHOST__CLOSED);
+    end_use(s);
     if (linger <= 0) {
         ahost__stream_release(s, s->queued > 0);
         return;

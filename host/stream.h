@@ -47,18 +47,22 @@ typedef enum ahost__want_kind {
 
 struct ahost__stream {
     /* what is seldom touched stands first, away from the handle */
-    ahost__owned owned;
-    ahost__timer linger;
-    ahost__link writers; /* waits for room, or until everything is sent */
-    double timeout;      /* seconds of each wait; negative: none */
-    float close_linger;  /* seconds, for who closes without saying how long */
-    uint32_t size;       /* of the whole block */
-    uint8_t drains;      /* our own connection: closing reads what is left */
-    uint8_t accepted;    /* counted in host->accepted */
-    uint8_t out_told;    /* a call has returned `out_error` */
-    uint8_t boxed;       /* Lua holds it */
-    uint8_t lingers;     /* counted in host->lingering */
-    uint8_t released;    /* the transport has let go */
+    union {
+        struct { /* until it is closed */
+            ahost__owned owned;
+            ahost__link writers; /* waits for room, or until all is sent */
+        };
+        ahost__timer linger; /* from then on */
+    };
+    double timeout;     /* seconds of each wait; negative: none */
+    float close_linger; /* seconds, for who closes without saying how long */
+    uint32_t size;      /* of the whole block */
+    uint8_t drains;     /* our own connection: closing reads what is left */
+    uint8_t accepted;   /* counted in host->accepted */
+    uint8_t out_told;   /* a call has returned `out_error` */
+    uint8_t boxed;      /* Lua holds it */
+    uint8_t lingers;    /* counted in host->lingering */
+    uint8_t released;   /* the transport has let go */
 
     ahost *host;
     const ahost__transport *transport;

@@ -103,9 +103,13 @@ static void drop_all(ahost__stream *s) {
 
 /* ---- writers ------------------------------------------------------------ */
 
-/* Wakes those who wait for as little as is queued now. */
+/* Wakes those who wait for as little as is queued now; closing has woken all.
+ */
 static void wake_writers(ahost__stream *s) {
-    ahost__link *link = s->writers.next;
+    ahost__link *link;
+    if (s->closing)
+        return;
+    link = s->writers.next;
     while (link != &s->writers) {
         ahost__wait *w = ahost__container_of(link, ahost__wait, link);
         link = link->next;
@@ -125,7 +129,8 @@ void ahost__stream_fail_output(ahost__stream *s, int error) {
         s->out_error = error;
     drop_all(s);
     ahost__list_remove(&s->dirty);
-    ahost__settle_all(&s->writers, s->out_error);
+    if (!s->closing)
+        ahost__settle_all(&s->writers, s->out_error);
     if (!shows_in_input(error))
         ahost__stream_wake_reader(s, 0);
 }
@@ -254,7 +259,10 @@ static const ahost__wait_type flush_wait = {"flush", finish_flush, NULL};
 /* Waits until at most `level` bytes are queued. */
 static int wait_for_room(lua_State *L, ahost__stream *s, size_t level,
                          double timeout, const ahost__wait_type *type) {
-    ahost__wait *w = ahost__wait_begin(L, type, s);
+    ahost__wait *w;
+    if (s->closing) /* a finalizer has closed it meanwhile */
+        return write_result(L, s, AHOST__CLOSED, type->what);
+    w = ahost__wait_begin(L, type, s);
     w->value = (int64_t)level;
     ahost__list_append(&s->writers, &w->link);
     ahost__wait_timeout(w, timeout);

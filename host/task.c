@@ -209,7 +209,6 @@ static void dissolve(ahost__task *task) {
     if (task->has_side)
         ahost__table_forget(h, h->task_sides, task->id);
     task->has_side = 0;
-    ahost__settle_all(&task->joiners, 0);
     end_in_context(task);
     ahost__task_free(task);
 }

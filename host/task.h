@@ -47,7 +47,7 @@ struct ahost__wait {
     lua_State *L;       /* the coroutine that waits, the task's or a user's */
     ahost__link link;   /* place among the operation's waiters */
     ahost__timer timer; /* the timeout */
-    uint64_t sequence;  /* grows with each wait of the task */
+    uint32_t sequence;  /* grows with each wait of the task, and wraps */
     int status;         /* AHOST__PENDING until settled */
     int64_t value;      /* the operation's own */
 };
@@ -88,7 +88,6 @@ struct ahost__task {
     ahost__context *ctx;     /* whose task it is; NULL for the host's own */
     ahost__context *current; /* where it spawns and publishes now */
     ahost__link link;        /* among the tasks of `ctx` */
-    ahost__link joiners;     /* waits of those who join it */
     ahost__series *series;   /* that its coroutine is to go on with, or NULL */
     ahost__task_handle *handle; /* what Lua holds of it, or NULL */
     const char *logger; /* hears of its failure; NULL: its context does */

@@ -13,10 +13,11 @@
 #define TASK_TYPE "ahost.task"
 
 struct ahost__task_handle {
-    ahost__task *task; /* NULL once ended */
-    uint32_t id;       /* of the task, for messages */
-    uint8_t state;     /* ahost__task_state, once ended */
-    int results;       /* how many are kept: one as it is, more in a table */
+    ahost__task *task;   /* NULL once ended */
+    ahost__link joiners; /* waits of those who join it */
+    uint32_t id;         /* of the task, for messages */
+    uint8_t state;       /* ahost__task_state, once ended */
+    int results;         /* how many are kept: one as it is, more in a table */
 };
 
 /* User values of a handle; only that of a named task has the second. */
@@ -53,6 +54,7 @@ static void push_new(lua_State *L, ahost__task *task, int named) {
         return;
     }
     *handle = (ahost__task_handle){.task = task, .id = task->id};
+    ahost__list_init(&handle->joiners);
     lua_rawgeti(L, LUA_REGISTRYINDEX,
                 named ? h->named_task_meta_ref : h->task_meta_ref);
     lua_setmetatable(L, -2);
@@ -104,6 +106,7 @@ void ahost__task_end_handle(ahost__task *task) {
         return;
     task->handle->task = NULL;
     task->handle->state = task->state;
+    ahost__settle_all(&task->handle->joiners, 0);
     task->handle = NULL;
     ahost__table_forget(task->host, task->host->task_handles, task->id);
 }
@@ -206,7 +209,8 @@ static const ahost__wait_type join_wait = {"join", finish_join, NULL, 1};
 
 /* task:join([timeout]) -> ... | nil, err */
 int ahost__task_join(lua_State *L) {
-    ahost__task *task = check_handle(L, 1)->task;
+    ahost__task_handle *handle = check_handle(L, 1);
+    ahost__task *task = handle->task;
     double timeout = ahost__opt_timeout(L, 2);
     ahost__wait *w;
     lua_settop(L, 1);
@@ -216,7 +220,7 @@ int ahost__task_join(lua_State *L) {
         return luaL_error(L, "a task cannot join itself");
     w = ahost__wait_begin(L, &join_wait, task);
     ahost__wait_timeout(w, timeout);
-    ahost__list_append(&task->joiners, &w->link);
+    ahost__list_append(&handle->joiners, &w->link);
     return ahost__await(L, w);
 }
 

@@ -51,7 +51,6 @@ ahost__task *ahost__task_new(ahost *h) {
     blank.id = task->id;
     blank.wait.sequence = task->wait.sequence;
     *task = blank;
-    ahost__list_init(&task->joiners);
     return task;
 }
 
@@ -86,6 +85,8 @@ static ahost__pool_slot take_top(ahost *h) {
     ahost__pool_slot taken = h->pool[--h->pool_size];
     if (h->pool_idle > h->pool_size)
         h->pool_idle = h->pool_size;
+    if (h->pool_empty > h->pool_size)
+        h->pool_empty = h->pool_size;
     return taken;
 }
 
@@ -132,13 +133,15 @@ void ahost__coroutine_give(ahost *h, ahost__pool_slot slot) {
  * has used since the one before: those at the bottom. */
 static int trim_pool(lua_State *L) {
     ahost *h = ahost__of(L);
-    size_t half = h->pool_idle > POOL_KEPT ? h->pool_idle / 2 : 0;
+    size_t idle = h->pool_idle - h->pool_empty;
+    size_t end = h->pool_empty + (idle > POOL_KEPT ? idle / 2 : 0);
     h->pool_idle = h->pool_size;
     lua_rawgeti(L, LUA_REGISTRYINDEX, h->coroutines);
-    for (size_t i = 0; lua_istable(L, -1) && i < half; i++) {
-        h->pool[i].co = NULL;
+    while (lua_istable(L, -1) && h->pool_empty < end) {
+        ahost__pool_slot *slot = &h->pool[h->pool_empty++];
+        slot->co = NULL;
         lua_pushboolean(L, 0);
-        lua_rawseti(L, -2, h->pool[i].slot);
+        lua_rawseti(L, -2, slot->slot);
     }
     lua_pop(L, 1);
     luaL_getmetatable(L, "ahost.trim");

@@ -287,6 +287,19 @@ describe("the host", function()
     assert.is_true(host.stats().coroutines <= before + 2)
   end)
 
+  it("gives up the coroutines of many tasks that have ended", function()
+    local function settled()
+      for _ = 1, 12 do collectgarbage() end
+      return collectgarbage("count") * 1024
+    end
+    local count <const> = math.min(many, 20000)
+    for _ = 1, count do task.spawn(task.yield) end
+    task.yield()
+    local alive = settled()
+    task.yield()
+    assert.is_true(alive - settled() > count * 700)
+  end)
+
   it("does not grow with tasks that come and go", function()
     local function round()
       for _ = 1, math.min(many, 1000) do
