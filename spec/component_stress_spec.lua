@@ -10,6 +10,9 @@ local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing"
 local time <const> = require "ahost.time"
 
+-- These have found mistakes.
+local SEEDS <const> = { 368, 776, 1523, 2176, 2254, 3577, 4697, 5592 }
+
 -- No application takes longer: start_timeout, its own stop, and its teardown.
 local LONGEST <const> = 1000 -- seconds of the virtual clock
 
@@ -84,6 +87,7 @@ function actions.raise() error("raised", 0) end
 function actions.fail_later(world, _, ctx, it)
   ctx:spawn(function()
     sleep(world, it.n)
+    world.restarts = true
     error("late", 0)
   end)
 end
@@ -91,7 +95,7 @@ end
 function actions.close(world, self, ctx, it)
   ctx:spawn(function()
     sleep(world, it.n)
-    self.closes_itself = true
+    self.closes_itself, world.restarts = true, true
     ctx:close()
   end)
 end
@@ -219,7 +223,8 @@ local function new_world(seed)
     problems = {}, calls = {}, alive = {} }, World)
 end
 
--- Whether something went on is known at the moment of the report only.
+-- Whether something went on is known at the moment of the report only. A restart may be
+-- to come after its pause.
 local function watch_failure(world, app)
   local fail <const> = app.fail
   function app:fail(message)
@@ -227,7 +232,7 @@ local function watch_failure(world, app)
     local stuck <const> = message:find "nobody is left to publish"
     local late <const> = message:find "did not start within"
     if stuck and world.busy > 0 then world:wrong("a deadlock that is none") end
-    if late and world.busy == 0 and not next(app.restarts) then
+    if late and world.busy == 0 and not world.restarts then
       world:wrong("a deadlock that is not noticed: %s", message)
     end
     world:note("it fails: %s", message)
@@ -281,7 +286,9 @@ describe("a random application", function()
   it("keeps every promise of its components' lives", function()
     local clock <close> = testing.clock()
     local problems <const> = {}
-    for seed = 1, is_slow and 8 or 150 do
+    local seeds <const> = table.move(SEEDS, 1, #SEEDS, 1, {})
+    for seed = 1, is_slow and 8 or 150 do seeds[#seeds + 1] = seed end
+    for _, seed in ipairs(seeds) do
       local found <const> = run(seed)
       table.move(found, 1, #found, #problems + 1, problems)
     end
