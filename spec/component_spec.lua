@@ -535,6 +535,21 @@ describe("a component that fails", function()
     assert.equal(0, app:stop())
   end)
 
+  it("runs again when it is the root and has failed in its run", function()
+    local runs = 0
+    local app <const> = run {
+      restart = "on-failure",
+      backoff = 0,
+      run = function()
+        runs = runs + 1
+        if runs < 3 then error("not yet", 0) end
+        return 5
+      end,
+    }
+    assert.equal(5, app:wait())
+    assert.equal(3, runs)
+  end)
+
   it("may fail in its restart, which counts", function()
     local event <const>, starts = sync.event(), 0
     local app <const> = run(container { { "a", crash_on(event, {

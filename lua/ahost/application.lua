@@ -148,6 +148,7 @@ function Application:started(node)
   self.order[#self.order + 1] = node
   self.outer:spawn("supervisor of " .. (node.path == "" and "root" or node.path),
     supervision.watch, self, node)
+  if node == self.root and self.running:is_set() then self:start_command() end
 end
 
 --- The components that are up, in the order of their starts.
@@ -321,6 +322,13 @@ function Application:run_command()
   if call:status() == "done" then self:stop(application.exit_status(result, self.log)) end
 end
 
+-- When everything has started, and again when the root has been restarted.
+function Application:start_command()
+  if self.root and self.root.component.run then
+    self.outer:spawn("run", self.run_command, self)
+  end
+end
+
 function Application:hear_process_signals()
   process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
 end
@@ -338,9 +346,7 @@ function Application:work()
   self.ticks = ticks.start(self.bus, self.keys.tick_period)
   self.flushes = metrics.start(self)
   self.running:set()
-  if self.root and self.root.component.run then
-    self.outer:spawn("run", self.run_command, self)
-  end
+  self:start_command()
   self.stopping:wait()
 end
 
