@@ -60,10 +60,11 @@ describe("time.now", function()
 end)
 
 describe("time.wall", function()
+  -- The seconds of os.time come with the kernel's tick, up to 10 ms late.
   it("is the time of the system", function()
     local before <const> = os.time()
     local now <const> = time.wall()
-    assert.is_true(before <= now and now < os.time() + 1)
+    assert.is_true(before <= now and now < os.time() + 1.01)
   end)
 end)
 
