@@ -20,7 +20,8 @@ local value <const> = require "ahost.config.value"
 local config = {}
 
 config.origin = origin.of
-config.source = origin.source
+config.directory = origin.directory
+config.beside = origin.beside
 config.origins = origin.leaves
 config.literal = origin.literal
 config.split = path.split

@@ -5,14 +5,9 @@ local config <const> = require "ahost.config"
 local errors <const> = require "ahost.error"
 local reference <const> = require "ahost.reference"
 local tree <const> = require "ahost.component.tree"
+local value <const> = require "ahost.config.value"
 
 local wiring <const> = {}
-
--- The directory of the file that says container[key].
-local function directory_of(container, key)
-  local source <const> = config.source(container, key)
-  return source and (source:match("^(.*)/[^/]*$") or ".") or nil
-end
 
 local function resolve_listener(container, key, path, directory)
   local text <const> = container[key]
@@ -23,7 +18,7 @@ local function resolve_listener(container, key, path, directory)
     return nil, prefix .. "must be module:function or a list of them"
   end
   local fn, err = reference.resolve(text,
-    { directory = directory_of(container, key) or directory })
+    { directory = config.directory(container, key) or directory })
   if fn == nil then return nil, prefix .. err.message end
   if type(fn) ~= "function" then
     return nil, ("%s'%s' is a %s, not a function"):format(prefix, text, type(fn))
@@ -59,20 +54,13 @@ function wiring.listeners(listen, directory)
   return nil, errors.new("CONFIG", table.concat(problems, "\n"), { errors = problems })
 end
 
-local function sorted_names(map)
-  local names <const> = {}
-  for name in next, map do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 local function add_nodes(nodes, problems, values, kind, section, opts)
-  for _, name in ipairs(sorted_names(values or {})) do
+  for _, name in ipairs(value.sorted_keys(values or {})) do
     local node, err, partial = tree.build(values[name], {
       path = section .. "." .. name,
       alias = kind .. "/" .. name:gsub("[^%w_]", "_"),
       at = config.origin(values, name),
-      directory = directory_of(values, name) or opts.directory,
+      directory = config.directory(values, name) or opts.directory,
       defaults = opts.defaults,
     })
     nodes[#nodes + 1] = node or partial

@@ -49,10 +49,9 @@ end
 
 -- -> function | nil, err
 local function resolve(commands, name)
-  local source <const> = config.source(commands, name)
   local origin <const> = config.origin(commands, name)
   local fn, err = reference.resolve(commands[name],
-    { directory = source and source:match("^(.*)/[^/]*$") })
+    { directory = config.directory(commands, name) })
   if type(fn) == "function" then return fn end
   return nil, errors.new("CONFIG", ("%scommands.%s: %s"):format(
     origin and origin .. ": " or "", name,

@@ -32,9 +32,7 @@ daemon.options = {
 -- ---- places --------------------------------------------------------------------------
 
 -- What a relative path means, seen from the directory that the program was started in.
-local function absolute(path, directory)
-  if path:find "^/" then return path end
-  if directory then path = directory .. "/" .. path end
+local function absolute(path)
   return path:find "^/" and path or assert(process.cwd()) .. "/" .. path:gsub("^%./", "")
 end
 
@@ -51,8 +49,7 @@ end
 -- A path of `daemon`: a relative one is seen from the file that says it.
 local function path_of(values, key)
   local path <const> = values.daemon[key]
-  local source <const> = config.source(values.daemon, key)
-  return path and absolute(path, source and source:match "^(.*)/[^/]*$")
+  return path and absolute(config.beside(values.daemon, key, path))
 end
 
 -- ---- messages ------------------------------------------------------------------------

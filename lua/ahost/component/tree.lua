@@ -9,6 +9,7 @@ local loader <const> = require "ahost.component.loader"
 local log <const> = require "ahost.log"
 local options <const> = require "ahost.options"
 local settings <const> = require "ahost.component.settings"
+local value <const> = require "ahost.config.value"
 
 local tree <const> = {}
 
@@ -79,17 +80,11 @@ function Base:add(alias, type_, values)
   adding[#adding + 1] = alias
 end
 
--- The directory of the file that says values[key], or `otherwise`.
-local function directory_of(values, key, otherwise)
-  local source <const> = config.source(values, key)
-  return source and (source:match("^(.*)/[^/]*$") or ".") or otherwise
-end
-
 --- Where the relative file that an option names is: beside the file that says so.
 ---@param option string
 ---@return string? directory    nil: the working directory
 function Base:directory_of(option)
-  return directory_of(self._node.raw, option, self._node.configured_in)
+  return config.directory(self._node.raw, option) or self._node.configured_in
 end
 
 -- A configuration that is refused needs no traceback.
@@ -126,9 +121,9 @@ local function instantiate(node)
     _node = node,
   }, {
     __index = function(_, name)
-      local value = component[name]
-      if value == nil then value = Base[name] end
-      return value
+      local found <const> = component[name]
+      if found == nil then return Base[name] end
+      return found
     end,
   })
   if component.init then
@@ -146,14 +141,10 @@ end
 
 -- ---- children ------------------------------------------------------------------------
 
-local function is_map(value)
-  return type(value) == "table" and getmetatable(value) == nil and rawlen(value) == 0
-end
-
 -- A map of components; null entries are empty configurations. -> map | nil
 function Builder:child_map(values, origin, path)
   if values == nil or values == json.null then return {} end
-  if not is_map(values) then
+  if not value.is_map(values) then
     self:complain(origin, join(path, "components"),
       "must be a map of components by alias")
     return nil
@@ -200,7 +191,7 @@ function Builder:merge_layers(layers, origin, path)
   for i = 1, 3 do
     local layer <const> = layers[i]
     if layer ~= nil and layer ~= json.null then
-      if not is_map(layer) then
+      if not value.is_map(layer) then
         self:complain(origin, path,
           ("the configuration of a component is a map of its options, not %s")
             :format(type(layer) == "table" and "a list" or tostring(layer)))
@@ -244,7 +235,7 @@ function Builder:load(node, directory, at)
     node.directory, node.configured_in = directory, directory
     return true
   end
-  local from <const> = directory_of(node.raw, "type", directory)
+  local from <const> = config.directory(node.raw, "type") or directory
   local component, err, home = loader.load(node.type, from)
   if not component then
     self:complain(config.origin(node.raw, "type") or at, node.path, err.message)
@@ -341,7 +332,7 @@ end
 local function names_type(child)
   for i = 1, 3 do
     local layer <const> = child.layers[i]
-    if is_map(layer) and layer.type ~= nil then return true end
+    if value.is_map(layer) and layer.type ~= nil then return true end
   end
   return false
 end

@@ -53,13 +53,26 @@ function origin.of(container, key)
   return record and origin.describe(record.source, mark)
 end
 
----The file, or other layer, that `container[key]` came from.
+---The directory of the file that `container[key]` came from.
 ---@param container table
 ---@param key string|integer
----@return string? name
-function origin.source(container, key)
+---@return string? directory    "." for a file without one; nil if it is not known
+function origin.directory(container, key)
   local record = find(container, key)
-  return record and record.source
+  return record and record.source and (record.source:match("^(.*)/[^/]*$") or ".")
+end
+
+---A relative path as it is meant by the file that says `container[key]`.
+---@param container table
+---@param key string|integer
+---@param name string
+---@return string path
+function origin.beside(container, key, name)
+  local directory = origin.directory(container, key) or "."
+  if directory == "." or name:sub(1, 1) == "/" then
+    return name
+  end
+  return directory .. "/" .. name
 end
 
 ---The spellings of two records together; nil if there are none.

@@ -45,14 +45,6 @@ local function default_name(first, service)
   return name ~= "" and name or "ahost"
 end
 
--- What the configuration says, relative to the file that says it.
-local function given(values, path)
-  local source <const> = config.source(values.control, "path")
-  local directory <const> = source and source:match("^(.*)/[^/]*$")
-  if directory and path:sub(1, 1) ~= "/" then return directory .. "/" .. path end
-  return path
-end
-
 local function default_paths(name)
   local file <const> = ("/ahost-%s.sock"):format(name)
   local own <const> = process.env.XDG_RUNTIME_DIR
@@ -80,7 +72,8 @@ function place.of(values, keys, names, service)
     or default_name(names[1], service or process.env.AHOST_SERVICE)
   return {
     name = name,
-    paths = control.path and { given(values, control.path) } or default_paths(name),
+    paths = control.path and { config.beside(values.control, "path", control.path) }
+      or default_paths(name),
     is_given = control.path ~= nil,
     file = identity_of(names[1]),
   }

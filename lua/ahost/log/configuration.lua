@@ -257,19 +257,16 @@ function makers.console(handler)
   return sinks.console(sink)
 end
 
--- Relative files are relative to the file that names them.
-local function absolute(handler)
+-- The path of a handler's file; a relative one is seen from the file that names it.
+local function path_of_file(handler)
   local path <const> = handler.options.path
-  local source <const> = handler.given and config.source(handler.given, "path")
-  local directory <const> = source and source:match "^(.*)/[^/]*$"
-  if path:find "^/" or not directory then return path end
-  return directory .. "/" .. path
+  return handler.given and config.beside(handler.given, "path", path) or path
 end
 
 local function make_file(handler, kind)
   local chosen <const> = handler.options
   local sink <const> = common(chosen, kind)
-  sink.path = absolute(handler)
+  sink.path = path_of_file(handler)
   sink.backup_count = chosen.backup_count
   sink.max_size = chosen.backup_max_size
   sink.rotate_every = chosen.rotate_every
@@ -312,7 +309,7 @@ local function make_all(plan)
       local origin <const> = handler.given and config.origin(handler.given, "path")
       problems[#problems + 1] = ("%s%s: cannot open %s: %s"):format(
         origin and origin .. ": " or "",
-        handler.given and handler.path .. ".path" or handler.path, absolute(handler),
+        handler.given and handler.path .. ".path" or handler.path, path_of_file(handler),
         err.message)
     end
   end
