@@ -71,6 +71,29 @@ describe("an application", function()
     assert.same({ "told", "cancelled" }, order)
   end)
 
+  it("tells of each request to stop, with its number", function()
+    local directory <const> = testing.directory()
+    local path <const> = directory:write("app.lua", [[
+      io.stdout:setvbuf "no"
+      local again <const> = require("ahost.sync").event()
+      return {
+        start = function(_, ctx)
+          ctx:require("bus"):subscribe("app.stop", function(_, n)
+            print("stop " .. n)
+            if n == 1 then again:wait() else again:set() end
+          end)
+          print "ready"
+        end,
+      }
+    ]])
+    local child <close> = subprocess.start("exec $ahost " .. path .. " 2>/dev/null")
+    assert.equal("ready", child:read_line())
+    child:signal "TERM"
+    assert.equal("stop 1", child:read_line())
+    child:signal "TERM"
+    assert.same({ status = 0, out = "stop 2\n" }, child:finish())
+  end)
+
   it("ticks from one period after its start on, and does not drift", function()
     local clock <close> = testing.clock()
     local time <const> = require "ahost.time"
