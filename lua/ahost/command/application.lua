@@ -39,11 +39,11 @@ local function load_values(common)
     if errors.is(files, "NOTFOUND") then return {}, {} end
     return nil, files
   end
-  local ok, err = schema.check(values)
-  if not ok then return nil, err end
-  configuration.apply(values, common.verbose)
-  ok, err = configuration.open_logs(values, common)
-  if not ok then return nil, err end
+  local keys, err = schema.check(values)
+  if not keys then return nil, err end
+  configuration.apply(keys, common.verbose)
+  local ok, wrong = configuration.open_logs(values, common)
+  if not ok then return nil, wrong end
   return values, files
 end
 

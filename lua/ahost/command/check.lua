@@ -107,7 +107,8 @@ function check.main(args)
   end
   local values, files = configuration.load(args)
   if not values then return nil, files end
-  configuration.apply(values, args.verbose)
+  local keys <const> = schema.check(values)
+  if keys then configuration.apply(keys, args.verbose) end
   local app, err, partial = configuration.build(values, files)
   err = with_commands(err, values)
   if args.help_all then print_help(app or partial, values) end

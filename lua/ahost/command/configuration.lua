@@ -9,7 +9,6 @@ local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
-local schema <const> = require "ahost.application.schema"
 local search <const> = require "ahost.command.search"
 
 local configuration <const> = {}
@@ -82,13 +81,10 @@ local function apply_limits(limits)
   }
 end
 
---- Gives the host what the top-level keys say about it. What is wrong with them is left
---- for `build` to tell.
----@param values table
+--- Gives the host what the top-level keys say about it.
+---@param keys table          checked
 ---@param verbose? boolean    its level of records is the last word
-function configuration.apply(values, verbose)
-  local keys <const> = schema.check(values)
-  if not keys then return end
+function configuration.apply(keys, verbose)
   local level <const> = keys.logging.levels[""]
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
@@ -97,13 +93,12 @@ function configuration.apply(values, verbose)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 
---- Opens the logs. What is wrong with the configuration is left for `build` to tell.
----@param values table
+--- Opens the logs.
+---@param values table        whose top-level keys are fine
 ---@param args table          `verbose`, `log_file` and `syslog` have the last word
 ---@return true? ok
 ---@return ahost.Error? err   code CONFIG: what cannot be opened
 function configuration.open_logs(values, args)
-  if not schema.check(values) then return true end
   return log.configure(values.logging, {
     verbose = args.verbose,
     file = args.log_file,
@@ -131,13 +126,14 @@ local function top_level_problems(values, files)
   return problems
 end
 
---- Where the control socket of the application is. Its top-level keys must be fine.
+--- Where the control socket of the application is.
 ---@param values table
+---@param keys table                    its top-level keys, checked
 ---@param files string[]
 ---@param args table                    as parsed
 ---@return ahost.ControlPlace? where    nil: it is to have none
-function configuration.control(values, files, args)
-  return control.of(values, assert(schema.check(values)), files, args.service)
+function configuration.control(values, keys, files, args)
+  return control.of(values, keys, files, args.service)
 end
 
 --- Builds the application, without starting anything. May wait.

@@ -150,9 +150,9 @@ local function find_place(args)
   end
   local values, files = configuration.load(args)
   if not values then return nil, files end
-  local ok, err = schema.check(values)
-  if not ok then return nil, err end
-  local where <const> = configuration.control(values, files, args)
+  local keys, err = schema.check(values)
+  if not keys then return nil, err end
+  local where <const> = configuration.control(values, keys, files, args)
   if where then return where end
   return nil, errors.new("OFF", ("%s: its control socket is turned off"):format(
     configuration.name(files)))

@@ -39,14 +39,18 @@ local function load(args)
   return values, files
 end
 
+-- What is wrong with the top-level keys is left for configuration.build to tell.
 -- -> application, place of its control socket | nil, err
 local function build(args, values, files)
-  configuration.apply(values, args.verbose)
-  local logs, wrong = configuration.open_logs(values, args)
-  if not logs then return nil, wrong end
+  local keys <const> = schema.check(values)
+  if keys then
+    configuration.apply(keys, args.verbose)
+    local logs, wrong = configuration.open_logs(values, args)
+    if not logs then return nil, wrong end
+  end
   local app, err = configuration.build(values, files)
   if not app then return nil, err end
-  return app, configuration.control(values, files, args)
+  return app, configuration.control(values, app.keys, files, args)
 end
 
 -- Runs the application as one of several, which the supervisor has made a daemon, if that
