@@ -321,6 +321,9 @@ describe("a terminal", function()
 import fcntl, os, pty, sys, termios
 pid, master = pty.fork()
 if pid == 0:
+    mode = termios.tcgetattr(0)
+    mode[3] &= ~termios.ECHO
+    termios.tcsetattr(0, termios.TCSANOW, mode)
     before = termios.tcgetattr(0)
     if os.fork() == 0:
         os.execv(sys.argv[1], [sys.argv[1], "script.lua"])
@@ -329,9 +332,6 @@ if pid == 0:
     same = termios.tcgetattr(0) == before
     os.write(1, b"unchanged\n" if same and all(blocks) else b"changed\n")
     os._exit(0)
-mode = termios.tcgetattr(master)
-mode[3] &= ~termios.ECHO
-termios.tcsetattr(master, termios.TCSANOW, mode)
 seen = b""
 def expect(text):
     global seen
