@@ -24,15 +24,17 @@ static int new_application(lua_State *L) {
     return 1;
 }
 
-/* runtime.context(parent, path, name or nil, isolated) -> ctx. `name` is that
- * of the resources which the component publishes as "default". */
+/* runtime.context(parent, path, name or nil, isolated, staged) -> ctx. `name`
+ * is that of the resources which the component publishes as "default"; a staged
+ * one hears, accepts and publishes nothing until it is committed. */
 static int new_context(lua_State *L) {
     ahost__context *parent = ahost__check_context(L, 1), *ctx;
     luaL_checkstring(L, 2);
     luaL_optstring(L, 3, NULL);
-    lua_settop(L, 4);
+    lua_settop(L, 5);
     ahost__push_child_context(L, parent, AHOST__ON_ERROR_FAIL);
     ctx = ahost__check_context(L, -1);
+    ctx->staged = parent->staged || lua_toboolean(L, 5);
     lua_pushvalue(L, 2);
     ahost__context_set_field(L, ctx, AHOST__SIDE_PATH);
     lua_pushvalue(L, 3);

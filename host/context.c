@@ -35,6 +35,7 @@ ahost__context *ahost__context_new(ahost *h, ahost__context *parent) {
     ahost__list_init(&ctx->waiters);
     ctx->parent = parent;
     if (parent != NULL) {
+        ctx->staged = parent->staged;
         ahost__context_ref(parent);
         ahost__context_ref(ctx); /* the parent's, until it is closed */
         ahost__list_append(&parent->children, &ctx->link);

@@ -20,6 +20,13 @@ typedef struct ahost__owned_type {
     /* Adds fields that tell of the thing to the table on the top. NULL: there
      * is nothing to tell. Must not call Lua code. */
     void (*describe)(lua_State *L, ahost__owned *owned);
+    /* The component has been replaced by a newer generation: what heard or
+     * accepted for it does so no more. NULL: it stays until its context ends.
+     * Must not wait, fail or use Lua. */
+    void (*retire)(ahost__owned *owned);
+    /* The generation is the current one from now on: what was paused begins.
+     * NULL: nothing was. The same holds. */
+    void (*activate)(ahost__owned *owned);
 } ahost__owned_type;
 
 /* Something that a context closes when it ends; embedded in the thing. */
@@ -78,6 +85,8 @@ struct ahost__context {
     uint8_t kind;         /* ahost__context_kind */
     uint8_t marked;       /* one of those that are looked for */
     uint8_t failed_late;  /* of an application: a component failed at its end */
+    uint8_t staged;       /* of a generation that is not the current one yet */
+    uint8_t replaced; /* of a component that another generation is to follow */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */
