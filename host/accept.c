@@ -13,27 +13,23 @@ typedef struct script_listener {
     ahost__owned owned;
     ahost__listener listener;
     ahost__link acceptors; /* waits of those who accept */
-    int boxed, released;
+    int boxed, ended;
 } script_listener;
 
 /* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(script_listener *l) {
-    if (l->released && !l->boxed)
+    if (l->ended && !l->boxed)
         ahost__free(l->listener.host, l, sizeof(*l));
 }
 
-static void on_released(ahost__listener *listener) {
-    script_listener *l =
-        ahost__container_of(listener, script_listener, listener);
-    l->released = 1;
-    free_when_unused(l);
-}
-
+/* May free it. */
 static void close_listener(script_listener *l) {
+    l->ended = 1;
     ahost__disown(&l->owned);
     ahost__settle_all(&l->acceptors, AHOST__CLOSED);
     ahost__listener_close(&l->listener);
+    free_when_unused(l);
 }
 
 static void close_owned(ahost__owned *owned) {
@@ -92,14 +88,13 @@ int ahost__net_listen(lua_State *L) {
     l = ahost__alloc(h, sizeof(*l));
     if (l == NULL)
         return luaL_error(L, "not enough memory");
-    err = ahost__listener_open(h, &l->listener, &address, &options);
+    err = ahost__listener_open(ctx, &l->listener, &address, &options);
     if (err != 0) {
         ahost__free(h, l, sizeof(*l));
         return ahost__listener_fail(L, err, &address);
     }
     ahost__list_init(&l->acceptors);
     l->listener.ready = on_ready;
-    l->listener.released = on_released;
     l->boxed = 1;
     *box = l;
     ahost__own(ctx, &l->owned, &owned_listener);
@@ -134,7 +129,7 @@ static int listener_accept(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     ahost__stream **box, *s;
     int err;
-    if (l->listener.fd < 0)
+    if (l->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "accept");
     ahost__context_check_open(L, ctx, "accept");
     box = ahost__stream_push_box(L);
@@ -178,7 +173,7 @@ static int listener_streams(lua_State *L) {
 /* listener:address() -> address | nil, err */
 static int listener_address(lua_State *L) {
     script_listener *l = check_listener(L, 1);
-    if (l->listener.fd < 0)
+    if (l->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "address");
     ahost__listener_push_address(L, &l->listener);
     return 1;
@@ -196,10 +191,7 @@ static int listener_gc(lua_State *L) {
         return 0;
     *box = NULL;
     l->boxed = 0;
-    if (l->released)
-        free_when_unused(l);
-    else
-        close_listener(l);
+    close_listener(l);
     return 0;
 }
 

@@ -80,6 +80,7 @@ struct ahost {
     size_t accepted;       /* streams that have not been released */
     int retired;           /* no more connections are accepted */
     ahost__link retirees;  /* waits for the end of the last one */
+    ahost__link leases;    /* listening sockets */
     ahost__lender *lender; /* of listening sockets, or NULL: our own */
     int worker, workers;   /* which one of how many; or 0 */
 

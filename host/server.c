@@ -25,23 +25,16 @@ typedef struct server {
     int handler;           /* registry reference */
     uint32_t limit, count; /* connections at once */
     int boxed;             /* Lua holds it */
-    int released;          /* the socket's handle is closed */
     int ended;             /* its context is closed */
 } server;
 
 /* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(server *srv) {
-    if (!srv->released || !srv->ended || srv->boxed)
+    if (!srv->ended || srv->boxed)
         return;
     ahost__context_unref(srv->ctx);
     ahost__free(srv->listener.host, srv, sizeof(*srv));
-}
-
-static void on_released(ahost__listener *listener) {
-    server *srv = ahost__container_of(listener, server, listener);
-    srv->released = 1;
-    free_when_unused(srv);
 }
 
 /* The server's context has ended, and all connections before it. */
@@ -62,7 +55,7 @@ static void describe(lua_State *L, ahost__owned *owned) {
         lua_pushinteger(L, srv->limit);
         lua_setfield(L, -2, "limit");
     }
-    if (srv->listener.fd < 0)
+    if (srv->listener.lease == NULL)
         return;
     ahost__listener_push_address(L, &srv->listener);
     lua_setfield(L, -2, "address");
@@ -75,7 +68,7 @@ static const ahost__owned_type owned_stopped = {"server", 0, on_ended, 0,
                                                 describe};
 
 static void stop_accepting(server *srv) {
-    if (srv->listener.fd < 0)
+    if (srv->owned.type != &owned_open || srv->owned.ctx == NULL)
         return;
     ahost__disown(&srv->owned);
     ahost__own(srv->ctx, &srv->owned, &owned_stopped);
@@ -194,7 +187,6 @@ static void prepare(lua_State *L, server *srv, ahost__context *parent,
     srv->watch.ended = on_connection_ended;
     srv->accept_job.run = run_accept;
     srv->listener.ready = on_ready;
-    srv->listener.released = on_released;
     srv->ctx = ahost__context_new(ahost__of(L), parent);
     if (srv->ctx == NULL)
         return;
@@ -231,7 +223,7 @@ int ahost__net_serve(lua_State *L) {
         return luaL_error(L, "not enough memory");
     }
     srv->handler = handler;
-    err = ahost__listener_open(h, &srv->listener, &address, &options);
+    err = ahost__listener_open(srv->ctx, &srv->listener, &address, &options);
     if (err != 0) {
         ahost__context_close(srv->ctx);
         ahost__context_unref(srv->ctx);
@@ -251,7 +243,7 @@ int ahost__net_serve(lua_State *L) {
 /* server:address() -> address | nil, err */
 static int server_address(lua_State *L) {
     server *srv = check_server(L, 1);
-    if (srv->listener.fd < 0)
+    if (srv->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "address");
     ahost__listener_push_address(L, &srv->listener);
     return 1;

@@ -82,7 +82,8 @@ struct ahost__task {
     uint8_t rethrows;        /* raises an error whose traceback is kept */
     uint8_t abandoned;       /* did not end in time; its context is gone */
     uint8_t ends_context;    /* its end closes `ctx` (of a connection) */
-    uint8_t label; /* where its coroutine keeps a name for its failure; 0 */
+    uint8_t label;  /* where its coroutine keeps a name for its failure; 0 */
+    uint8_t serves; /* it belongs to a connection */
     ahost__wait wait;
 
     ahost__context *ctx;     /* whose task it is; NULL for the host's own */
