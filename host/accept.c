@@ -43,8 +43,13 @@ static void describe(lua_State *L, ahost__owned *owned) {
     lua_setfield(L, -2, "address");
 }
 
-static const ahost__owned_type owned_listener = {"listener", 1, close_owned, 0,
-                                                 describe};
+static void activate(ahost__owned *owned) {
+    ahost__lease_pass_on(
+        &ahost__container_of(owned, script_listener, owned)->listener);
+}
+
+static const ahost__owned_type owned_listener = {
+    "listener", 1, close_owned, 0, describe, close_owned, activate};
 
 /* Hands connections to those who wait, oldest first; when nobody does, they
  * stay in the backlog. */
@@ -58,6 +63,7 @@ static void on_ready(ahost__listener *listener) {
         if (s == NULL)
             return;
         ahost__stream_set_box((ahost__stream **)(intptr_t)w->value, s);
+        ahost__task_serve(ahost__wait_task(w));
         ahost__stream_own(s, ahost__wait_task(w)->current);
         ahost__settle(w, 0);
     }
@@ -138,6 +144,7 @@ static int listener_accept(lua_State *L) {
     s = ahost__listener_accept(&l->listener, &err);
     if (s == NULL)
         return wait_for_connection(L, l, box, timeout);
+    ahost__task_serve(ahost__of(L)->current);
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, ctx);
     return 1;

@@ -136,7 +136,7 @@ void ahost__lease_leave(ahost__listener *listener) {
 static int is_replaced(const ahost__context *ctx) {
     while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
         ctx = ctx->parent;
-    return ctx != NULL && ctx->replaced;
+    return ctx != NULL && ctx->replaced && !ctx->retired;
 }
 
 /* Whether the listener may have the socket too: as its successor when it is
@@ -320,14 +320,15 @@ void ahost__lease_pass_on(ahost__listener *listener) {
 
 /* ---- all sockets of the host -------------------------------------------- */
 
-int ahost__leases_prepare(lua_State *L, ahost *h) {
+int ahost__leases_prepare(lua_State *L) {
+    ahost *h = ahost__of(L);
     ahost__link *link;
     for (link = h->leases.next; link != &h->leases; link = link->next) {
         ahost__lease *lease = lease_at(link);
         int err = lease->listening ? 0 : listen(lease->fd, lease->backlog);
         if (err != 0) {
             err = -errno;
-            ahost__push_address(L, &lease->address);
+            ahost__listener_fail(L, err, &lease->address);
             return err;
         }
         lease->listening = 1;

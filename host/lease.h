@@ -75,9 +75,9 @@ void ahost__lease_leave(ahost__listener *listener);
 /* Looks for connections if the holder wants some. */
 void ahost__lease_watch(ahost__lease *lease);
 
-/* Has all sockets that are only bound listen: 0, or a code and the address of
- * the one that cannot is pushed. */
-int ahost__leases_prepare(lua_State *L, ahost *h);
+/* Has all sockets that are only bound listen: 0, or a code, and nil and the
+ * error, which names the address, are pushed. */
+int ahost__leases_prepare(lua_State *L);
 
 /* The sockets of a context and of those below it stay open without a holder, so
  * that connections wait in their backlogs, until they are released. Those of

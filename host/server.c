@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "generation.h"
 #include "listener.h"
 #include "net.h"
 
@@ -61,9 +62,15 @@ static void describe(lua_State *L, ahost__owned *owned) {
     lua_setfield(L, -2, "address");
 }
 
+static void retire(ahost__owned *owned);
+
+static void activate(ahost__owned *owned) {
+    ahost__lease_pass_on(&ahost__container_of(owned, server, owned)->listener);
+}
+
 /* While it accepts connections a server keeps a script running. */
-static const ahost__owned_type owned_open = {"server", 1, on_ended, 0,
-                                             describe};
+static const ahost__owned_type owned_open = {"server", 1,      on_ended, 0,
+                                             describe, retire, activate};
 static const ahost__owned_type owned_stopped = {"server", 0, on_ended, 0,
                                                 describe};
 
@@ -74,6 +81,10 @@ static void stop_accepting(server *srv) {
     ahost__own(srv->ctx, &srv->owned, &owned_stopped);
     ahost__job_drop(&srv->accept_job);
     ahost__listener_close(&srv->listener);
+}
+
+static void retire(ahost__owned *owned) {
+    stop_accepting(ahost__container_of(owned, server, owned));
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -88,20 +99,27 @@ static void on_ready(ahost__listener *listener) {
 
 static void on_connection_ended(ahost__child_watch *watch) {
     server *srv = ahost__container_of(watch, server, watch);
-    srv->listener.host->connections--;
-    ahost__check_retired(srv->listener.host);
+    ahost *h = srv->listener.host;
+    h->connections--;
+    ahost__check_retired(h);
     if (srv->count-- == srv->limit && srv->ctx->state == AHOST__CONTEXT_OPEN &&
         !ahost__timer_armed(&srv->listener.retry))
         ahost__listener_start(&srv->listener);
-    if (srv->count == 0)
-        ahost__settle_all(&srv->waiters, 0);
+    if (srv->count > 0)
+        return;
+    ahost__settle_all(&srv->waiters, 0);
+    if (!ahost__list_empty(&h->drains))
+        ahost__generation_drained(h);
 }
 
 /* (handler, stream, ctx); protected, for the task may find no memory */
 static int start_handler(lua_State *L) {
     ahost__context *ctx = lua_touserdata(L, 3);
+    ahost__task *task;
     lua_settop(L, 2);
-    ahost__spawn(L, ctx, 1)->ends_context = 1;
+    task = ahost__spawn(L, ctx, 1);
+    task->ends_context = 1;
+    ahost__task_serve(task);
     return 0;
 }
 

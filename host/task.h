@@ -39,6 +39,9 @@ typedef struct ahost__wait_type {
      * list of waiters, which is done already, is enough. */
     void (*cancel)(ahost__wait *w);
     int inner; /* it ends only by what other tasks of the host do */
+    /* The task's generation is the current one from now on. NULL: that is
+     * nothing to the wait. Must not wait, fail or use Lua. */
+    void (*activate)(ahost__wait *w);
 } ahost__wait_type;
 
 struct ahost__wait {
@@ -189,6 +192,10 @@ void ahost__task_set_text(lua_State *L, ahost__task *task, int which);
 
 /* Pushes the given name or "task N". */
 const char *ahost__task_push_name(lua_State *L, ahost__task *task);
+
+/* The task belongs to a connection from now on: it goes on when its component
+ * is replaced. */
+void ahost__task_serve(ahost__task *task);
 
 /* Takes an unfinished task off its context, which goes on without it. */
 void ahost__task_leave_context(ahost__task *task);
