@@ -10,7 +10,7 @@
 
 #include <lauxlib.h>
 
-#include "host.h"
+#include "generation.h"
 #include "loader.h"
 #include "modules.h"
 #include "resource.h"
@@ -213,32 +213,40 @@ static int limits(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg functions[] = {{"application", new_application},
-                                     {"context", new_context},
-                                     {"place", place},
-                                     {"arrange", arrange},
-                                     {"call", call},
-                                     {"within", within},
-                                     {"wait", wait_end},
-                                     {"failure", failure},
-                                     {"failed_late", failed_late},
-                                     {"published", ahost__resource_published},
-                                     {"held", ahost__resource_held},
-                                     {"referred", ahost__resource_referred},
-                                     {"stage", ahost__stage_new},
-                                     {"staged", ahost__stage_staged},
-                                     {"override", ahost__stage_override},
-                                     {"replace", ahost__stage_replace},
-                                     {"commit", ahost__stage_commit},
-                                     {"announce", ahost__stage_announce},
-                                     {"watch", ahost__component_watch},
-                                     {"waiting", ahost__component_waiting},
-                                     {"stops", ahost__component_stops},
-                                     {"stop_timeout", stop_timeout},
-                                     {"limits", limits},
-                                     {"watchdog", ahost__component_watchdog},
-                                     {"bundled", ahost__bundled_components},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"application", new_application},
+    {"context", new_context},
+    {"place", place},
+    {"arrange", arrange},
+    {"call", call},
+    {"within", within},
+    {"wait", wait_end},
+    {"failure", failure},
+    {"failed_late", failed_late},
+    {"published", ahost__resource_published},
+    {"held", ahost__resource_held},
+    {"referred", ahost__resource_referred},
+    {"stage", ahost__stage_new},
+    {"staged", ahost__stage_staged},
+    {"override", ahost__stage_override},
+    {"commit", ahost__stage_commit},
+    {"announce", ahost__stage_announce},
+    {"replace", ahost__runtime_replace},
+    {"activate", ahost__runtime_activate},
+    {"retire", ahost__runtime_retire},
+    {"serves", ahost__runtime_serves},
+    {"drained", ahost__runtime_drained},
+    {"prepare_sockets", ahost__runtime_prepare_sockets},
+    {"keep_sockets", ahost__runtime_keep_sockets},
+    {"release_sockets", ahost__runtime_release_sockets},
+    {"watch", ahost__component_watch},
+    {"waiting", ahost__component_waiting},
+    {"stops", ahost__component_stops},
+    {"stop_timeout", stop_timeout},
+    {"limits", limits},
+    {"watchdog", ahost__component_watchdog},
+    {"bundled", ahost__bundled_components},
+    {NULL, NULL}};
 
 int ahost__open_component(lua_State *L) {
     ahost__open_starting(L);

@@ -84,6 +84,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
                 const ahost__owned_type *type) {
     owned->ctx = ctx;
     owned->type = type;
+    owned->serving = ctx->host->current != NULL && ctx->host->current->serves;
     ahost__list_append(&ctx->owned, &owned->link);
     if (type->keeps_running)
         count_keepers(ctx->host, 1);

@@ -34,6 +34,7 @@ struct ahost__owned {
     ahost__link link;
     ahost__context *ctx; /* NULL while nobody owns it */
     const ahost__owned_type *type;
+    uint8_t serving; /* a task of a connection has opened it */
 };
 
 typedef enum ahost__context_state {
@@ -78,6 +79,7 @@ struct ahost__context {
     uint32_t slot;             /* index of its Lua side; 0 while it has none */
     uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
+    uint32_t serving; /* of those tasks, that belong to a connection */
     uint8_t state, on_error;
     uint8_t unwinding; /* while it closes: its own tasks have been cancelled */
     uint8_t failed;    /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
@@ -88,6 +90,7 @@ struct ahost__context {
     uint8_t failed_late;  /* of an application: a component failed at its end */
     uint8_t staged;       /* of a generation that is not the current one yet */
     uint8_t replaced; /* of a component that another generation is to follow */
+    uint8_t retired;  /* of a generation that another has followed */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */

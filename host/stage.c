@@ -76,13 +76,6 @@ int ahost__stage_new(lua_State *L) {
     return 1;
 }
 
-/* runtime.replace(ctx, is_replaced): another generation of the component is to
- * follow, or is not after all */
-int ahost__stage_replace(lua_State *L) {
-    ahost__check_context(L, 1)->replaced = (uint8_t)lua_toboolean(L, 2);
-    return 0;
-}
-
 /* runtime.staged(ctx) -> whether it is of a generation that is not the current
  * one yet */
 int ahost__stage_staged(lua_State *L) {

@@ -23,11 +23,10 @@ ahost__context *ahost__find_staged(lua_State *L, ahost__context *ctx);
  * resource and returns true. */
 int ahost__stage_push_rival(lua_State *L, ahost__context *home);
 
-/* runtime.stage, staged, override, replace, commit, announce */
+/* runtime.stage, staged, override, commit, announce */
 int ahost__stage_new(lua_State *L);
 int ahost__stage_staged(lua_State *L);
 int ahost__stage_override(lua_State *L);
-int ahost__stage_replace(lua_State *L);
 int ahost__stage_commit(lua_State *L);
 int ahost__stage_announce(lua_State *L);
 

@@ -355,6 +355,11 @@ end
 -- Those who depend on others end before these.
 function Application:arrange()
   local nodes <const>, contexts <const> = self:started_nodes(), {}
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do
+      if node.starting and node.ctx then nodes[#nodes + 1] = node end
+    end
+  end
   for _, node in ipairs(dependencies.order(nodes, dependencies.dependants(nodes))) do
     contexts[#contexts + 1] = node.ctx
   end
