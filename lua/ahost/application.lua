@@ -196,13 +196,16 @@ end
 --- Becomes what the draft is. Does not wait.
 ---@param draft ahost.Application
 function Application:adopt(draft)
+  local before <const> = self.keys
   self.root, self.wired, self.wiring = draft.root, draft.wired, draft.wiring
   self.config, self.keys = draft.config, draft.keys
   self.start_timeout, self.stop_timeout = draft.keys.start_timeout,
     draft.keys.stop_timeout
   if self.opts.component then self.opts.component = self.root.component end
   if draft.listens_anew then self:listen_anew(draft.listeners) end
-  if self.ticks then self.ticks:start(self.keys.tick_period) end
+  if self.ticks and self.keys.tick_period ~= before.tick_period then
+    self.ticks:restart(self.keys.tick_period)
+  end
 end
 
 --- Reloads what has changed, or a component: see ahost.reload. Waits for the commit.

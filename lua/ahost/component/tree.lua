@@ -252,6 +252,21 @@ function Builder:load_script(node, directory)
   return true
 end
 
+local METHODS <const> = { "init", "prepare", "start", "run", "rebind", "save", "restore" }
+
+-- -> whether what is called of a component can be
+function Builder:check_methods(node)
+  for _, name in ipairs(METHODS) do
+    local method <const> = node.component[name]
+    if method ~= nil and type(method) ~= "function" then
+      self:complain(nil, node.path, ("'%s' of type '%s' is a %s, not a function"):format(
+        name, node.type, type(method)))
+      return false
+    end
+  end
+  return true
+end
+
 -- What is from the code of its parent belongs to that. -> whether there is a component
 function Builder:load(node, directory, at)
   if node.component and not node.parent and self.load_root and self.plan then
@@ -333,7 +348,7 @@ function Builder:build(child, parent)
   local directory <const> = self:directory_for(child, parent)
   local kept <const> = self.plan and self.plan:keep(node, directory_of_type(node, directory))
   if kept then return self:build_kept(kept, node, child) end
-  if self:load(node, directory, child.at) then
+  if self:load(node, directory, child.at) and self:check_methods(node) then
     self:check_options(node, child.at)
     self:build_children(node, child.at)
   end

@@ -268,6 +268,7 @@ function Transaction:commit()
     self.app:apply(self.app)
     return nil, err
   end
+  self.committed = true
   self:swap()
   self:follow()
   return true
@@ -323,7 +324,11 @@ function transaction.run(app, plan)
   }, Transaction)
   local called, ok, err = xpcall(protected, trace, self)
   if not called then ok, err = nil, ok end
-  if not ok then self:roll_back() end
+  if self.committed and not ok then
+    app:fail("a reload went wrong after its commit: " .. err.message)
+  elseif not ok then
+    self:roll_back()
+  end
   runtime.release_sockets()
   if errors.is(err, "CANCELLED") then error(err, 0) end
   return ok, err, self
