@@ -1,10 +1,7 @@
 -- Components replaced while they serve: what is staged, when it takes its place, and what
 -- becomes of what it replaces.
 
-local context <const> = require "ahost.context"
 local net <const> = require "ahost.net"
-local signal <const> = require "ahost.signal"
-local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing"
 
@@ -36,7 +33,7 @@ local function start(components, config)
 end
 
 local function value(text)
-  return ([[return { start = function(_, ctx) ctx:publish("value", %s) end }]]):format(text)
+  return ("return { start = function(_, ctx) ctx:publish('value', %s) end }"):format(text)
 end
 
 describe("a reload", function()

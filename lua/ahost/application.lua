@@ -6,7 +6,7 @@
 
 local bus <const> = require "ahost.bus"
 local changes <const> = require "ahost.reload.changes"
-local code <const> = require "ahost.code"
+local code <const> = require "ahost.component.code"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local dependencies <const> = require "ahost.component.dependencies"
@@ -96,9 +96,9 @@ end
 ---@param values table     an effective configuration
 ---@param opts? {directory: string?, component: table?, code: ahost.Code?,
 ---  load_root: (fun(code: ahost.Code): table?, ahost.Error?)?,
----  source: ahost.ApplicationSource?}   `directory`: where relative files are that no file
----  names; `component`: the root, `code`: what it has loaded, `load_root`: loads it again;
----  `source`: for reloads (the configuration stays as it is)
+---  source: ahost.ApplicationSource?}   `directory`: where relative files are that no
+---  file names; `component`: the root, `code`: what it has loaded, `load_root`: loads it
+---  again; `source`: for reloads (the configuration stays as it is)
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial   what could be built, to look at only
@@ -238,6 +238,21 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- All that have a context, those that have started in the order of their starts.
+function Application:living_nodes()
+  local nodes <const>, seen <const> = {}, {}
+  local function take(node)
+    if seen[node] or not node.ctx or node.ctx:state() == "closed" then return end
+    seen[node] = true
+    nodes[#nodes + 1] = node
+  end
+  for _, node in ipairs(self.order) do take(node) end
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do take(node) end
+  end
+  return nodes
+end
+
 -- The root, then the components of `schedules:` and `servers:`.
 function Application:roots()
   local nodes <const> = { self.root }
@@ -357,12 +372,7 @@ end
 
 -- Those who depend on others end before these.
 function Application:arrange()
-  local nodes <const>, contexts <const> = self:started_nodes(), {}
-  for _, root in ipairs(self:roots()) do
-    for node in tree.each(root) do
-      if node.starting and node.ctx then nodes[#nodes + 1] = node end
-    end
-  end
+  local nodes <const>, contexts <const> = self:living_nodes(), {}
   for _, node in ipairs(dependencies.order(nodes, dependencies.dependants(nodes))) do
     contexts[#contexts + 1] = node.ctx
   end

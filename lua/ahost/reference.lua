@@ -3,9 +3,9 @@
 --
 -- Modules are found as `require` finds them, but they are run here, so that what they do
 -- at their top level may wait. Those of the application belong to the component that
--- loads them (ahost.code), all others are kept where `require` keeps them.
+-- loads them (ahost.component.code), all others are kept where `require` keeps them.
 
-local code <const> = require "ahost.code"
+local code <const> = require "ahost.component.code"
 local errors <const> = require "ahost.error"
 local spelling <const> = require "ahost.spelling"
 local sync <const> = require "ahost.sync"
@@ -16,8 +16,8 @@ local reference <const> = {}
 -- The loading that a task waits for.
 local awaited <const> = setmetatable({}, { __mode = "k" })
 
-local function failure(code, message, fields)
-  return nil, errors.new(code, message, fields)
+local function failure(kind, message, fields)
+  return nil, errors.new(kind, message, fields)
 end
 
 -- ---- finding -------------------------------------------------------------------------

@@ -112,16 +112,30 @@ function dependencies.dependants(nodes)
 end
 
 --- The order in which nodes are to end: first who depends on others, else the last one
---- first. Circles are broken where they are met.
+--- first; who is below another always before that. Where components hold each other in a
+--- circle, it is broken.
 ---@param nodes ahost.ComponentNode[]    in the order of their starts
 ---@param dependants table<ahost.ComponentNode, ahost.ComponentNode[]>
 ---@return ahost.ComponentNode[]
 function dependencies.order(nodes, dependants)
   local list <const>, seen <const> = {}, {}
+  local begun <const> = {} -- how many below a node have been begun with
+  local function count(node, more)
+    local above = node.parent
+    while above do
+      begun[above] = (begun[above] or 0) + more
+      above = above.parent
+    end
+  end
   local function visit(node)
     if seen[node] then return end
     seen[node] = true
-    for i = #dependants[node], 1, -1 do visit(dependants[node][i]) end
+    count(node, 1)
+    for i = #dependants[node], 1, -1 do
+      local one <const> = dependants[node][i]
+      if (begun[one] or 0) == 0 or dependencies.is_below(one, node) then visit(one) end
+    end
+    count(node, -1)
     list[#list + 1] = node
   end
   for i = #nodes, 1, -1 do visit(nodes[i]) end

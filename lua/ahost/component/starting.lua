@@ -2,7 +2,7 @@
 -- start is over when all have started, one has failed, none can go on, it takes too
 -- long, or the application is to end.
 
-local code <const> = require "ahost.code"
+local code <const> = require "ahost.component.code"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"

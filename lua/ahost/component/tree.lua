@@ -2,7 +2,7 @@
 -- one component with its options checked and an instance of its table. Nothing is
 -- started here.
 
-local codes <const> = require "ahost.code"
+local codes <const> = require "ahost.component.code"
 local config <const> = require "ahost.config"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
@@ -346,7 +346,8 @@ function Builder:build(child, parent)
     node.raw = self:merge_layers({ defaults, node.raw }, child.at, node.path) or node.raw
   end
   local directory <const> = self:directory_for(child, parent)
-  local kept <const> = self.plan and self.plan:keep(node, directory_of_type(node, directory))
+  local kept <const> = self.plan
+    and self.plan:keep(node, directory_of_type(node, directory))
   if kept then return self:build_kept(kept, node, child) end
   if self:load(node, directory, child.at) and self:check_methods(node) then
     self:check_options(node, child.at)

@@ -1,7 +1,7 @@
 -- What has changed since components were made: in the files that they have read, and in
 -- their configuration.
 
-local code <const> = require "ahost.code"
+local code <const> = require "ahost.component.code"
 
 local changes <const> = {}
 

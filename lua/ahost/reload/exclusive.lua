@@ -32,8 +32,8 @@ end
 ---@return boolean
 function Exclusive:defers(node) return self.late[node] and not self.turn or false end
 
---- Finds those that are to be started late: exclusive ones, who holds what these have, and
---- what is above or below one of them in the tree, as far as it is replaced at all.
+--- Finds those that are to be started late: exclusive ones, who holds what these have,
+--- and what is above or below one of them in the tree, as far as it is replaced at all.
 ---@param transaction ahost.ReloadTransaction
 function Exclusive:find(transaction)
   local plan <const>, by_path <const> = self.plan, {}
@@ -126,7 +126,7 @@ function Exclusive:revive()
     if outcome.what == "started" then return end
     message = report.describe(outcome, self.stopped, app.start_timeout)
   end
-  app:fail(("what had been stopped for a reload does not start again: %s"):format(message))
+  app:fail("what had been stopped for a reload does not start again: " .. message)
 end
 
 return Exclusive

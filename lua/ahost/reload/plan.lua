@@ -75,8 +75,8 @@ end
 
 --- It stays.
 ---@param old ahost.ComponentNode
----@param entry {raw: table, parent: ahost.ComponentNode?, children: ahost.ComponentNode[]}
----  what will be different about it
+---@param entry {raw: table, parent: ahost.ComponentNode?,
+---  children: ahost.ComponentNode[]}    what will be different about it
 ---@param renew fun(): ahost.ComponentNode?, ahost.Error?    builds it after all
 function Plan:kept(old, entry, renew)
   entry.renew = renew

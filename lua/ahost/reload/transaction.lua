@@ -30,7 +30,9 @@ Transaction.__index = Transaction
 local function is_open(ctx) return ctx ~= nil and ctx:state() ~= "closed" end
 
 -- -> nil, err
-local function failure(...) return nil, errors.new("FAILED", (...):format(select(2, ...))) end
+local function failure(format, ...)
+  return nil, errors.new("FAILED", format:format(...))
+end
 
 -- ---- the scope of its starts ---------------------------------------------------------
 

@@ -63,10 +63,12 @@ end
 
 -- The configuration that was asked for. -> values | nil, err
 local function load_values(opts)
-  local values, err = opts.config or {}, nil
+  local values = opts.config or {}
   if opts.files or opts.set then
-    values, err = config.load(opts.files or {}, { set = opts.set, defaults = values })
-    if not values then return nil, err end
+    local loaded <const>, err = config.load(opts.files or {},
+      { set = opts.set, defaults = values })
+    if not loaded then return nil, err end
+    values = loaded
   end
   values = config.merge(values)
   if opts.options then values.component = config.merge(values.component, opts.options) end

@@ -1,12 +1,12 @@
--- ahost.code: what one generation of a component has loaded: its own globals, its own
--- copies of the application's modules, and which files those are from. So a new
--- generation shares nothing with the old one, and a file that has changed concerns
--- exactly those who have read it.
+-- ahost.component.code: what one generation of a component has loaded: its own globals,
+-- its own copies of the application's modules, and which files those are from. So a new
+-- generation shares nothing with the old one, and a file that has changed concerns exactly
+-- those who have read it.
 --
 -- Modules of ahost, those that are installed on the machine, those in C and those that
 -- the program has loaded itself are shared.
 
-local core <const> = require "ahost.code.core"
+local core <const> = require "ahost.component.code.core"
 
 local code <const> = {}
 
@@ -16,7 +16,7 @@ local code <const> = {}
 ---@field files table<string, integer>    fingerprints of what was read, by path
 local Code <const> = {}
 Code.__index = Code
-Code.__name = "ahost.code"
+Code.__name = "ahost.component.code"
 
 ---@return ahost.Code
 function code.new()

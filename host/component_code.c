@@ -1,5 +1,6 @@
 /*
- * code.c - ahost.code.core: what ahost.code needs of the host.
+ * component_code.c - ahost.component.code.core: what ahost.component.code needs
+ * of the host.
  */
 #include <lauxlib.h>
 
@@ -44,7 +45,7 @@ static const luaL_Reg functions[] = {{"fingerprint", fingerprint},
                                      {"current", current},
                                      {NULL, NULL}};
 
-int ahost__open_code(lua_State *L) {
+int ahost__open_component_code(lua_State *L) {
     luaL_newlib(L, functions);
     lua_pushliteral(L, LUA_PATH_DEFAULT);
     lua_setfield(L, -2, "installed"); /* where modules of the machine are */
