@@ -133,9 +133,8 @@ void ahost__lease_leave(ahost__listener *listener) {
 
 /* Whether a newer generation of the component that the context belongs to is to
  * follow. */
-static int is_replaced(const ahost__context *ctx) {
-    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
+static int is_replaced(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
     return ctx != NULL && ctx->replaced && !ctx->retired;
 }
 
