@@ -53,7 +53,8 @@ typedef enum ahost__on_error {
 typedef enum ahost__context_kind {
     AHOST__CONTEXT_PLAIN,
     AHOST__CONTEXT_COMPONENT, /* its publications appear in its parent */
-    AHOST__CONTEXT_ISOLATED   /* a component's that keeps them to itself */
+    AHOST__CONTEXT_ISOLATED,  /* a component's that keeps them to itself */
+    AHOST__CONTEXT_STAGE      /* see stage.h */
 } ahost__context_kind;
 
 /* Who wants to know that a child of a context has ended; embedded. */
@@ -190,7 +191,9 @@ enum {
     AHOST__SIDE_PATH,       /* of a component: its path */
     AHOST__SIDE_NAME,       /* the name of what it publishes as "default" */
     AHOST__SIDE_PUBLISHED,  /* array of what it has published in its home */
-    AHOST__SIDE_HELD        /* set of the keys that it has looked up */
+    AHOST__SIDE_HELD,       /* set of the keys that it has looked up */
+    AHOST__SIDE_REFERRED,   /* set of the keys that it has references to */
+    AHOST__SIDE_CODE        /* of a component: what it has loaded */
 };
 
 /* Lets go of the Lua side; what it held is collected in time. */

@@ -179,6 +179,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->log_rules);
     ahost__list_init(&h->captures);
     ahost__list_init(&h->requests);
+    ahost__list_init(&h->stages);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->limits);

@@ -56,6 +56,7 @@ struct ahost {
     ahost__link jobs;
     ahost__link next_jobs; /* for the next turn of the loop */
     ahost__link requests;  /* waits for resources that nobody has published */
+    ahost__link stages;    /* of generations that are being started */
     ahost__link start_watches;
     int draining;      /* inside ahost__ready_run */
     uint32_t activity; /* grows with every event and every task that runs */
