@@ -119,4 +119,47 @@ describe("the socket of a worker", function()
     os.execute("kill -KILL " .. running.pids[1])
     for _ = 1, 20 do assert.equal("1", (call(running.address))) end
   end)
+
+  it("is handed on between generations, and given back with the last one", function()
+    local at <const> = command_line.new {
+      ["app.yaml"] = "workers: {count: 1}\ncomponent.type: ./generations.lua\n",
+      ["generations.lua"] = [[
+        local net <const>, pair <const> = require "ahost.net", require "pair"
+        local process <const> = require "ahost.process"
+        local task <const> = require "ahost.task"
+        local function serve(ctx, name, address)
+          return pair.inside(ctx, function()
+            return assert(net.serve(address, function(stream) stream:write(name) end))
+          end)
+        end
+        return { start = function()
+          local app <const> = pair.application()
+          local old <const> = pair.current(app)
+          local address <const> = serve(old, "old", "127.0.0.1:0"):address()
+          local new <const>, failed = pair.staged(app, old), pair.staged(app, old)
+          serve(new, "new", "127.0.0.1:0")
+          local fresh <const> = serve(failed, "failed", "127.0.0.1:0"):address()
+          failed:close()
+          pair.commit(old, new)
+          old:close()
+          local usr1 <const> = process.signal "USR1"
+          task.spawn(function()
+            usr1:wait()
+            pair.commit(new)
+          end)
+          task.yield()
+          print("up", process.pid, address, fresh)
+          io.stdout:flush()
+        end }]],
+    }
+    local source <close> = assert(io.open "spec/generation_pair.lua")
+    at:write("pair.lua", source:read "a")
+    local running <close> = at:start "run app.yaml"
+    local pid <const>, address, fresh = find_line(running, "^up\t(%d+)\t(.*)\t(.*)$")
+    assert.not_equal(address, fresh)
+    assert.equal("new", (call(address)))
+    until_refused(fresh)
+    os.execute("kill -USR1 " .. pid)
+    until_refused(address)
+  end)
 end)
