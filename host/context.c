@@ -70,6 +70,13 @@ ahost__context *ahost__context_component(ahost__context *ctx) {
     return ctx;
 }
 
+ahost__context *ahost__context_application(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
 int ahost__context_is_replaced(ahost__context *ctx) {
     ctx = ahost__context_component(ctx);
     return ctx != NULL && ctx->replaced && !ctx->retired;
@@ -216,18 +223,11 @@ static verdict spread_failure(ahost__context **ctx) {
     }
 }
 
-/* Whose components the context belongs to; NULL: nobody's. */
-static ahost__context *application_of(ahost__context *ctx) {
-    ctx = ahost__context_component(ctx);
-    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
-    return ctx;
-}
-
 /* Nobody handles the failure: the status of the application, or of the host, is
  * to say so. */
 static void note_failure(ahost *h, verdict what, ahost__context *ctx) {
-    ahost__context *application = what == LATE ? application_of(ctx) : NULL;
+    ahost__context *application =
+        what == LATE ? ahost__context_application(ctx) : NULL;
     if (application != NULL)
         application->failed_late = 1;
     else if (what != LOGGED)

@@ -113,6 +113,9 @@ ahost__context *ahost__context_component(ahost__context *ctx);
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what);
 
+/* Whose components the context belongs to; NULL: nobody's. */
+ahost__context *ahost__context_application(ahost__context *ctx);
+
 /* Whether a newer generation of the component that the context belongs to is to
  * follow. */
 int ahost__context_is_replaced(ahost__context *ctx);

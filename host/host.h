@@ -60,6 +60,7 @@ struct ahost {
     ahost__link start_watches;
     int draining;      /* inside ahost__ready_run */
     uint32_t activity; /* grows with every event and every task that runs */
+    uint64_t commits;  /* how often generations have come and gone */
     int nesting;       /* of ahost__run_series */
     int awaiting;      /* the coroutine that just yielded did so to wait */
     int unwaitable;    /* inside a coroutine.close, which cannot be waited in */
@@ -78,13 +79,12 @@ struct ahost {
     size_t closing_journals; /* given up, and still at work */
 
     /* listening, as one of several processes perhaps */
-    size_t accepted;       /* streams that have not been released */
-    int retired;           /* no more connections are accepted */
-    ahost__link retirees;  /* waits for the end of the last one */
-    ahost__link leases;    /* listening sockets */
+    size_t accepted;      /* streams that have not been released */
+    int retired;          /* no more connections are accepted */
+    ahost__link retirees; /* waits for the end of the last one */
+    ahost__link leases;   /* listening sockets */
     ahost__link udp_sockets;
     ahost__link drains;    /* waits for generations to serve no more */
-    uint64_t commits;      /* how often generations have come and gone */
     ahost__lender *lender; /* of listening sockets, or NULL: our own */
     int worker, workers;   /* which one of how many; or 0 */
 
