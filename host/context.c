@@ -84,6 +84,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
                 const ahost__owned_type *type) {
     owned->ctx = ctx;
     owned->type = type;
+    owned->serving = ctx->host->current != NULL && ctx->host->current->serves;
     ahost__list_append(&ctx->owned, &owned->link);
     ctx->lasting += type->end != NULL;
     if (type->keeps_running)
@@ -392,19 +393,27 @@ static int context_state(lua_State *L) {
     return 1;
 }
 
-/* Pushes the data attribute whose name is at index 2, the nearest one. That of
- * a lazy resource is the resource. */
+/* Pushes the data attribute that the context itself has by the name at index 2,
+ * or nothing. */
+static int push_own_attribute(lua_State *L, ahost__context *ctx) {
+    if (!ctx->has_attributes)
+        return 0;
+    ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+        return 1;
+    lua_pop(L, 2);
+    return 0;
+}
+
+/* The nearest one. That of a lazy resource is the resource. */
 static int push_attribute(lua_State *L, ahost__context *ctx) {
+    int staged = ctx->staged;
     for (; ctx != NULL; ctx = ctx->parent) {
-        if (!ctx->has_attributes)
-            continue;
-        ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
-        lua_pushvalue(L, 2);
-        if (lua_rawget(L, -2) == LUA_TFUNCTION)
-            return ahost__resource_attribute(L);
-        if (!lua_isnil(L, -1))
-            return 1;
-        lua_pop(L, 2);
+        ahost__context *stage = staged ? ahost__stage_of(ctx) : NULL;
+        if ((stage != NULL && push_own_attribute(L, stage)) ||
+            push_own_attribute(L, ctx))
+            return lua_isfunction(L, -1) ? ahost__resource_attribute(L) : 1;
     }
     return 0;
 }
@@ -418,8 +427,7 @@ static int push_special(lua_State *L, ahost__context *ctx, const char *name) {
             ahost__push_context(L, ctx->parent);
         return 1;
     }
-    return strcmp(name, "published") == 0 &&
-           ahost__push_published(L, ahost__resource_home(ctx));
+    return strcmp(name, "published") == 0 && ahost__push_published(L, ctx);
 }
 
 /* Upvalue: the methods. */

@@ -1,0 +1,3 @@
+local reachability <const> = {}
+function reachability.expect_end(app, old) old.instance = nil end
+return reachability
