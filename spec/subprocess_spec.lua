@@ -343,6 +343,36 @@ describe("a child process", function()
     for _, pid in ipairs(pids) do assert.is_true(is_gone(pid)) end
   end)
 
+  it("can be started by a teardown callback", function()
+    local result
+    context.scope(function(ctx)
+      ctx:on_close(function() result = process.run { "echo", "late" } end)
+    end)
+    assert.equal("late\n", result.stdout)
+  end)
+
+  it("goes with the cancellation of its task at any moment", function()
+    local cancelled = 0
+    for i = 1, 40 do
+      local runner <const> = task.spawn(function()
+        process.run { "sh", "-c", "echo a; exit 1", stdin = ("x"):rep(100000) }
+      end)
+      for _ = 1, i % 20 do task.yield() end
+      if i % 3 == 0 then task.sleep(0.001 * (i % 7)) end
+      runner:cancel()
+      local _, err <const> = runner:join(10)
+      assert.truthy(err == nil or err.code == "CANCELLED", err)
+      cancelled = cancelled + (err and 1 or 0)
+    end
+    assert.is_true(cancelled > 0)
+    -- The only child is the one that looks.
+    local _, children <const> = process.run({
+      "sh", "-c", 'grep "^PPid:	$PARENT$" /proc/[0-9]*/status 2>/dev/null',
+      env = { PARENT = process.pid },
+    }).stdout:gsub("\n", "")
+    assert.equal(1, children)
+  end)
+
   it("ends while its context is closed by another task", function()
     local ctx <const> = context.new()
     local child
