@@ -110,6 +110,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
     owned->type = type;
     owned->serving = (uint8_t)ahost__context_serving(ctx);
     ahost__list_append(&ctx->owned, &owned->link);
+    ctx->lasting += type->end != NULL;
     if (type->keeps_running)
         count_keepers(ctx->host, 1);
 }
@@ -122,12 +123,14 @@ void ahost__disown(ahost__owned *owned) {
     ahost__list_remove(&owned->link);
     if (owned->type->keeps_running)
         count_keepers(ctx->host, -1);
+    if (owned->type->end != NULL && --ctx->lasting == 0)
+        ahost__settle_all(&ctx->waiters, 0);
 }
 
 /* Nothing in it has to be waited for. */
 static int closes_at_once(const ahost__context *ctx) {
     return ctx->task_count == 0 && ahost__list_empty(&ctx->children) &&
-           !ctx->has_callbacks && ctx->scope == NULL;
+           !ctx->has_callbacks && ctx->scope == NULL && ctx->lasting == 0;
 }
 
 static void close_in_turn(lua_State *L, ahost__job *job) {

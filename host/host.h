@@ -31,6 +31,7 @@ typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
+typedef struct ahost__children ahost__children;
 
 typedef struct ahost__pool_slot {
     lua_State *co;
@@ -74,7 +75,8 @@ struct ahost {
     uv_check_t after_poll;
     ahost__lag lag;
     char *read_buffer;
-    size_t lingering;        /* closed streams that still send */
+    size_t lingering;        /* closed streams that still send; processes that
+                              * have been asked to end */
     size_t connections;      /* of servers, open */
     size_t closing_journals; /* given up, and still at work */
 
@@ -133,6 +135,7 @@ struct ahost {
      * that have arrived (atomic), those that somebody hears (atomic) */
     uint64_t passed_signals, arrived_signals, heeded_signals;
     ahost__link process_signals;
+    ahost__children *children; /* what is kept about child processes */
     int standard_flags[3]; /* of shared descriptors, to be restored; or -1 */
 
     int exit_status;
