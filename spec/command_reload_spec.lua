@@ -3,6 +3,8 @@
 
 local command_line <const> = require "spec.command_line"
 local json <const> = require "ahost.json"
+local service_manager <const> = require "spec.service_manager"
+local subprocess <const> = require "spec.subprocess"
 
 local CONFIG <const> = [[
 components:
@@ -229,6 +231,22 @@ describe("SIGHUP", function()
     at:write("user.lua", "return {")
     running:signal "HUP"
     await(running, "ERROR ahost.application: not reloaded: .*user.lua:1: ")
+  end)
+
+  it("tells the service manager when it has been heard", function()
+    for _, config in ipairs { "", "reload.on_hup: true\n" } do
+      local at <close> = new { ["shop.yaml"] = CONFIG .. config }
+      service_manager.install(at)
+      local socket <const> = at.directory .. "/notify"
+      local manager <close> = service_manager.hear(at, socket)
+      local running <close> = subprocess.start(at:script(
+        ("NOTIFY_SOCKET=%s exec $ahost run shop.yaml"):format(socket)))
+      repeat until manager:read_line():find "READY=1"
+      at:write("user.lua", "return {") -- also when it fails
+      running:signal "HUP"
+      assert.matches("RELOADING=1", manager:read_line())
+      assert.matches("READY=1", manager:read_line())
+    end
   end)
 
   it("does not without it", function()

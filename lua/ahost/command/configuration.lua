@@ -89,7 +89,9 @@ local watchdog
 local function apply_watchdog(wanted)
   watchdog = watchdog or runtime.watchdog {}
   local all <const> = {}
-  for name, seconds in next, watchdog do all[name] = wanted and wanted[name] or seconds end
+  for name, seconds in next, watchdog do
+    all[name] = wanted and wanted[name] or seconds
+  end
   runtime.watchdog(all)
 end
 

@@ -329,8 +329,10 @@ function ctl.main(args)
     if not worker then return nil, refused end
     request.worker = worker
   end
-  local line, failure = ask(where, request,
-    { timeout = timeout or patience_of(command, keys), wait = args.wait and command == "stop" })
+  local line, failure = ask(where, request, {
+    timeout = timeout or patience_of(command, keys),
+    wait = args.wait and command == "stop",
+  })
   if not line then return fail(failure.message) end
   return tell(line, request, args.json)
 end

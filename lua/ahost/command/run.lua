@@ -75,15 +75,17 @@ local function run_worker(this, args)
 end
 
 -- Runs the workers that the configuration asks for, which read it for themselves.
-local function supervise(args, app, place, directory)
+local function supervise(args, app, place, directory, loaded)
+  local warn <const> = source.warner(loaded.values, "workers")
   return require("ahost.command.supervisor").run {
     settings = app.keys,
     control = place,
     directory = directory,
     opened = notifications.follow,
-    reload = function()
-      local values, err = configuration.load(args)
-      if not values then return nil, err end
+    read = function()
+      local values, problem = configuration.load(args)
+      if not values then return nil, problem end
+      warn(values)
       return schema.check(values)
     end,
   }
@@ -105,7 +107,7 @@ function run.main(args)
   if not loaded then return nil, err end
   local app, place = build(args, loaded)
   if not app then return nil, place end
-  if app.keys.workers then return supervise(args, app, place, directory) end
+  if app.keys.workers then return supervise(args, app, place, directory, loaded) end
   return app:run {
     stops = true,
     process_signals = true,

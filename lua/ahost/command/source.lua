@@ -12,8 +12,8 @@ local logger <const> = log.get "ahost.application"
 local source <const> = {}
 
 -- What is settled when the process starts.
-local SETTLED <const> = { "daemon", "control", "max_threads", "metrics.namespace",
-  "metrics.tags", "metrics.max_series", "metrics.expiration" }
+local SETTLED <const> = { "workers", "daemon", "control", "max_threads",
+  "metrics.namespace", "metrics.tags", "metrics.max_series", "metrics.expiration" }
 
 local function look_up(values, name)
   local value <const> = config.lookup(values, name)
@@ -21,22 +21,25 @@ local function look_up(values, name)
 end
 
 -- -> the values of what is settled, by name
-local function settled_by(values, names)
+local function settled_by(values)
   local settled <const> = {}
-  for _, name in ipairs(names) do settled[name] = look_up(values, name) end
+  for _, name in ipairs(SETTLED) do settled[name] = look_up(values, name) end
   return settled
 end
 
--- Says once what is not going to follow the files.
-local function warner(values, names)
-  local started <const> = settled_by(values, names)
+--- A function that says, once each, what of other configurations takes a restart.
+---@param values table     the configuration that the process is started with
+---@param followed? string      one that may change all the same
+---@return fun(values: table)
+function source.warner(values, followed)
+  local started <const> = settled_by(values)
   local known = started
   return function(now)
-    local settled <const> = settled_by(now, names)
-    for _, name in ipairs(names) do
+    local settled <const> = settled_by(now)
+    for _, name in ipairs(SETTLED) do
       local value <const> = settled[name]
-      if not changes.same(value, known[name]) and not changes.same(value, started[name])
-      then
+      if name ~= followed and not changes.same(value, known[name])
+        and not changes.same(value, started[name]) then
         logger:warning("%s has changed: that takes a restart", name)
       end
     end
@@ -52,11 +55,10 @@ end
 --- The source of an application that is started with a configuration.
 ---@param args table         as parsed; the command line has the last word
 ---@param loaded ahost.command.Loaded
----@param is_worker? boolean    a supervisor looks after its number, and tells
+---@param is_worker? boolean    its supervisor warns
 ---@return ahost.ApplicationSource
 function source.new(args, loaded, is_worker)
-  local warn <const> = warner(loaded.values, is_worker and {}
-    or table.move(SETTLED, 1, #SETTLED, 2, { "workers" }))
+  local warn <const> = not is_worker and source.warner(loaded.values)
   local logging, good = look_up(loaded.values, "logging"), loaded.read
   local tried
   local self <const> = {}
@@ -77,7 +79,7 @@ function source.new(args, loaded, is_worker)
       logging = wanted
     end
     configuration.limit(keys)
-    warn(values)
+    if warn then warn(values) end
     return true
   end
 
