@@ -64,6 +64,23 @@ ahost__context *ahost__context_current(lua_State *L) {
                : h->root;
 }
 
+ahost__context *ahost__context_component(ahost__context *ctx) {
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
+int ahost__context_is_replaced(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    return ctx != NULL && ctx->replaced && !ctx->retired;
+}
+
+int ahost__context_serving(ahost__context *ctx) {
+    const ahost__task *task = ctx->host->current;
+    return task != NULL && task->serves &&
+           ahost__context_component(task->ctx) == ahost__context_component(ctx);
+}
+
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what) {
     if (ctx->state == AHOST__CONTEXT_CLOSED)
@@ -84,7 +101,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
                 const ahost__owned_type *type) {
     owned->ctx = ctx;
     owned->type = type;
-    owned->serving = ctx->host->current != NULL && ctx->host->current->serves;
+    owned->serving = (uint8_t)ahost__context_serving(ctx);
     ahost__list_append(&ctx->owned, &owned->link);
     if (type->keeps_running)
         count_keepers(ctx->host, 1);
@@ -201,8 +218,7 @@ static verdict spread_failure(ahost__context **ctx) {
 
 /* Whose components the context belongs to; NULL: nobody's. */
 static ahost__context *application_of(ahost__context *ctx) {
-    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
+    ctx = ahost__context_component(ctx);
     while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
         ctx = ctx->parent;
     return ctx;

@@ -105,9 +105,21 @@ void ahost__context_unref(ahost__context *ctx);
  * current context, or the root outside tasks. Never NULL in an open host. */
 ahost__context *ahost__context_current(lua_State *L);
 
+/* The component that the context belongs to: itself or the next above that is
+ * not plain; NULL without one. */
+ahost__context *ahost__context_component(ahost__context *ctx);
+
 /* Raises unless the context is open (`what` says what was tried). */
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what);
+
+/* Whether a newer generation of the component that the context belongs to is to
+ * follow. */
+int ahost__context_is_replaced(ahost__context *ctx);
+
+/* Whether the running task belongs to a connection of the same component as the
+ * context: what it opens and starts there does so, too. */
+int ahost__context_serving(ahost__context *ctx);
 
 /* Gives a thing to a context, to be closed with it. */
 void ahost__own(ahost__context *ctx, ahost__owned *owned,

@@ -187,6 +187,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
     ahost__list_init(&h->leases);
+    ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
     for (int i = 0; i < 3; i++)
         h->standard_flags[i] = -1;

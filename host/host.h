@@ -82,6 +82,7 @@ struct ahost {
     int retired;           /* no more connections are accepted */
     ahost__link retirees;  /* waits for the end of the last one */
     ahost__link leases;    /* listening sockets */
+    ahost__link udp_sockets;
     ahost__link drains;    /* waits for generations to serve no more */
     uint64_t commits;      /* how often generations have come and gone */
     ahost__lender *lender; /* of listening sockets, or NULL: our own */

@@ -131,14 +131,6 @@ void ahost__lease_leave(ahost__listener *listener) {
 
 /* ---- finding ------------------------------------------------------------ */
 
-/* Whether a newer generation of the component that the context belongs to is to
- * follow. */
-static int is_replaced(const ahost__context *ctx) {
-    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
-    return ctx != NULL && ctx->replaced && !ctx->retired;
-}
-
 /* Whether the listener may have the socket too: as its successor when it is
  * staged, else as its holder. What a connection listens on is its own. */
 static int can_join(const ahost__lease *lease,
@@ -147,9 +139,9 @@ static int can_join(const ahost__lease *lease,
     if (listener->ctx->staged)
         return lease->successor == NULL &&
                (holder == NULL ||
-                (!holder->serving && is_replaced(holder->ctx)));
-    return holder == NULL &&
-           (lease->successor == NULL || is_replaced(listener->ctx));
+                (!holder->serving && ahost__context_is_replaced(holder->ctx)));
+    return holder == NULL && (lease->successor == NULL ||
+                              ahost__context_is_replaced(listener->ctx));
 }
 
 /* The first of the name that the listener may join, or NULL: the n-th that a

@@ -25,7 +25,7 @@ int ahost__listener_open(ahost__context *ctx, ahost__listener *listener,
     listener->host = h;
     listener->ctx = ctx;
     listener->retry.fire = on_retry;
-    listener->serving = h->current != NULL && h->current->serves;
+    listener->serving = (uint8_t)ahost__context_serving(ctx);
     return ahost__lease_take(h, listener, address, options);
 }
 

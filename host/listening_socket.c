@@ -21,8 +21,7 @@ enum { DEFAULT_BACKLOG = 1024 };
 static uint64_t owner_of(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     uint64_t hash;
-    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
+    ctx = ahost__context_component(ctx);
     if (ctx == NULL)
         return 0;
     ahost__context_push_field(L, ctx, AHOST__SIDE_PATH);

@@ -142,11 +142,10 @@ static int task_yield(lua_State *L) {
 /* Expects [name,] fn, ... from `arg` on. -> task */
 static int spawn_named(lua_State *L, ahost__context *ctx, int arg) {
     int named = lua_type(L, arg) == LUA_TSTRING;
-    const ahost__task *spawner = ahost__of(L)->current;
     ahost__task *task;
     luaL_checktype(L, arg + named, LUA_TFUNCTION);
     task = ahost__spawn(L, ctx, lua_gettop(L) - arg - named);
-    if (spawner != NULL && spawner->serves)
+    if (ahost__context_serving(ctx))
         ahost__task_serve(task);
     push_new(L, task, named);
     if (!named)

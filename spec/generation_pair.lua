@@ -29,7 +29,7 @@ function pair.commit(old, new)
   if new then runtime.activate(new) end
 end
 
---- How many descriptors this process has open.
+--- How many descriptors this process has open; some may be about to be closed.
 function pair.descriptors()
   local count = 0
   local list <const> = assert(io.popen "ls /proc/$PPID/fd")

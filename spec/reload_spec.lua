@@ -1,6 +1,7 @@
 -- Components replaced while they serve: what is staged, when it takes its place, and what
 -- becomes of what it replaces.
 
+local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
 local task <const> = require "ahost.task"
 local testing <const> = require "ahost.testing"
@@ -348,5 +349,48 @@ describe("connections", function()
     assert.is_true(host:reload(nil, { force = true }).ok)
     assert.is_nil(streams[2]:read_line())
     for _, stream in pairs(streams) do stream:close() end
+  end)
+end)
+
+describe("an old generation", function()
+  local keeper <const> = [[
+    return {
+      start = function(self, ctx) ctx:require("bus"):publish("made", self) end,
+    }
+  ]]
+
+  -- Reloads once, with `hold` called with the instance of the first generation.
+  -- -> the warnings
+  local function reload_once(hold)
+    local host <close> = start { a = "return {}" }
+    host.bus:subscribe("made", hold)
+    write("a.lua", keeper)
+    assert.is_true(host:reload().ok)
+    local records <close> = log.capture { passes = false }
+    write("a.lua", "return {}")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    local texts <const> = {}
+    for _, record in ipairs(records.records) do
+      if record.level == "warning" then texts[#texts + 1] = record.text end
+    end
+    return texts
+  end
+
+  it("is collected when it has ended", function()
+    assert.same({}, reload_once(function() end))
+  end)
+
+  it("that cannot be collected is reported with what holds it", function()
+    local held <const> = {}
+    package.loaded["spec.held"] = held
+    local texts <const> = reload_once(function(_, instance) held.thing = instance end)
+    package.loaded["spec.held"] = nil
+    assert.equal(1, #texts)
+    assert.match("generation 2 of component a has ended", texts[1])
+    assert.match('package.loaded%["spec.held"%].thing', texts[1])
   end)
 end)

@@ -241,6 +241,7 @@ function Transaction:swap()
   end
   app:adopt(plan.draft)
   for _, node in ipairs(self.fresh) do app:started(node) end
+  app:started_nodes() -- forgets those that ended
 end
 
 -- What follows the commit, and may call code of the application.
