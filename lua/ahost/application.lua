@@ -35,6 +35,7 @@ local application <const> = {}
 ---@class ahost.ApplicationOptions
 ---@field stops? boolean              it takes the host's requests to stop
 ---@field process_signals? boolean    HUP becomes app.hup
+---@field supervised? boolean         somebody else says when HUP is to reload
 ---@field control? ahost.ControlPlace    where its control socket is to be
 ---@field broadcast? fun(message: string, ...: any): boolean    of its bus
 ---@field opened? fun(app: ahost.Application)    called in `app.outer` before app.init
@@ -185,11 +186,11 @@ function Application:build_again(plan)
 end
 
 --- Puts what a configuration says about the process into effect.
----@param draft ahost.Application
+---@param draft ahost.Application    itself: takes back what a draft has put into effect
 ---@return true? ok
 ---@return ahost.Error? err
 function Application:apply(draft)
-  if not self.source or draft.config == self.config then return true end
+  if not self.source or draft ~= self and draft.config == self.config then return true end
   return self.source.apply(draft.config, draft.keys)
 end
 
@@ -203,6 +204,7 @@ function Application:adopt(draft)
     draft.keys.stop_timeout
   if self.opts.component then self.opts.component = self.root.component end
   if draft.listens_anew then self:listen_anew(draft.listeners) end
+  if self.running:is_set() then metrics.adopt(self, before) end
   if self.ticks and self.keys.tick_period ~= before.tick_period then
     self.ticks:restart(self.keys.tick_period)
   end
@@ -435,8 +437,22 @@ function Application:start_command()
   end
 end
 
-function Application:hear_process_signals()
-  process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
+-- Who waits for the end of a reload is told, too, when there is none.
+function Application:hang_up(supervised)
+  self.bus:publish "app.hup"
+  if supervised or not self.keys.reload.on_hup then
+    self.bus:publish("app.reloading", true)
+    self.bus:publish("app.reloading", false)
+  elseif self.hang_ups < 2 then -- one that goes on, and one that sees what is new
+    self.hang_ups = self.hang_ups + 1
+    self:reload()
+    self.hang_ups = self.hang_ups - 1
+  end
+end
+
+function Application:hear_process_signals(supervised)
+  self.hang_ups = 0
+  process.signal("HUP"):connect(function() self:hang_up(supervised) end)
 end
 
 function Application:open_control(where)
@@ -467,7 +483,7 @@ function Application:run(opts)
     self:open(outer)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })
     if opts.stops then self:take_stops() end
-    if opts.process_signals then self:hear_process_signals() end
+    if opts.process_signals then self:hear_process_signals(opts.supervised) end
     if opts.control then self:open_control(opts.control) end
     if opts.opened then opts.opened(self) end
     self:work()

@@ -7,6 +7,7 @@
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
 local plans <const> = require "ahost.reload.plan"
+local process <const> = require "ahost.process"
 local schema <const> = require "ahost.application.schema"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
@@ -21,6 +22,7 @@ local MOST_ATTEMPTS <const> = 5
 ---@field ok boolean
 ---@field err? string       what went wrong as a whole
 ---@field ms number         milliseconds that it took, to the commit
+---@field configuration boolean    whether another one is in effect now
 ---@field components table<string, ahost.ReloadedComponent>   by path; "" is the root
 
 ---@class ahost.ReloadedComponent
@@ -91,7 +93,11 @@ local function log_report(app, report)
       component.what)
   end
   table.sort(names)
-  if #names == 0 then return app.log:info "reload: nothing has changed" end
+  if #names == 0 and report.configuration then
+    return app.log:notice "reloaded the configuration, which concerns no component"
+  elseif #names == 0 then
+    return app.log:info "reload: nothing has changed"
+  end
   app.log:notice("reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
 end
 
@@ -130,17 +136,27 @@ local function attempt_often(app, asked, force)
 end
 
 local function refusal(message)
-  return { ok = false, err = message, ms = 0, components = {} }
+  return { ok = false, err = message, ms = 0, configuration = false, components = {} }
+end
+
+-- Tells who waits for the end of reloads.
+local function tell_of(app)
+  app.bus:publish("app.reloading", true)
+  return setmetatable({}, { __close = function()
+    app.bus:publish("app.reloading", false)
+  end })
 end
 
 -- -> report
 local function run(app, asked, force)
+  local _ <close> = tell_of(app)
   local since <const>, components <const> = time.now(), {}
   local ok, err, plan, done = attempt_often(app, asked, force)
   local report <const> = {
     ok = ok or false,
     err = err and err.message,
     ms = milliseconds(time.now() - since),
+    configuration = done ~= nil and ok == true and plan.config_changed,
     components = components,
   }
   if not ok and plan then
@@ -180,10 +196,12 @@ end
 
 --- The files that components have read, and their configurations'.
 ---@param app ahost.Application
----@return string[]
+---@return string[] paths    absolute
 function reload.files(app)
   local seen <const>, list <const> = {}, {}
+  local directory <const> = (process.cwd() or ""):gsub("/*$", "/")
   local function add(path)
+    if path:sub(1, 1) ~= "/" then path = directory .. path:gsub("^%./", "") end
     if not seen[path] then
       seen[path] = true
       list[#list + 1] = path

@@ -119,6 +119,7 @@ schema.keys = {
   },
   limits = {
     type = "map",
+    default = {},
     doc = "what holds where the program does not say how much",
     fields = {
       memory = {

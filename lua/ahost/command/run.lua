@@ -5,6 +5,7 @@ local daemon <const> = require "ahost.command.daemon"
 local notifications <const> = require "ahost.command.notifications"
 local process <const> = require "ahost.process"
 local schema <const> = require "ahost.application.schema"
+local source <const> = require "ahost.command.source"
 local systemd <const> = require "ahost.systemd"
 local worker <const> = require "ahost.command.worker"
 
@@ -29,26 +30,35 @@ local function kill(args)
   return daemon.stop(values)
 end
 
--- -> values, files | nil, err | nil, status
+-- -> loaded | nil, err
+local function read(args)
+  local values, files, all = configuration.load(args)
+  if not values then return nil, files end
+  return { values = values, files = files, read = all }
+end
+
+-- -> loaded | nil, err | nil, status
 local function load(args)
   if args.daemon then daemon.settle_files(args) end
-  local values, files = configuration.load(args)
-  if not values or not args.daemon then return values, files end
-  local ok, err = daemon.enter(values)
-  if not ok then return nil, err end
-  return values, files
+  local loaded, err = read(args)
+  if not loaded or not args.daemon then return loaded, err end
+  local ok, problem = daemon.enter(loaded.values)
+  if not ok then return nil, problem end
+  return loaded
 end
 
 -- What is wrong with the top-level keys is left for configuration.build to tell.
 -- -> application, place of its control socket | nil, err
-local function build(args, values, files)
+local function build(args, loaded, is_worker)
+  local values <const>, files <const> = loaded.values, loaded.files
   local keys <const> = schema.check(values)
   if keys then
     configuration.apply(keys, args.verbose)
     local logs, wrong = configuration.open_logs(values, args)
     if not logs then return nil, wrong end
   end
-  local app, err = configuration.build(values, files)
+  local app, err = configuration.build(values, files,
+    source.new(args, loaded, is_worker))
   if not app then return nil, err end
   return app, configuration.control(values, app.keys, files, args)
 end
@@ -57,23 +67,25 @@ end
 -- is what they are.
 local function run_worker(this, args)
   if args.daemon then this:settle(daemon.settle_files, args) end
-  local values, files = configuration.load(args)
-  if not values then return nil, files end
-  local app, place = build(args, values, files)
+  local loaded, err = read(args)
+  if not loaded then return nil, err end
+  local app, place = build(args, loaded, true)
   if not app then return nil, place end
   return this:run(app, place, args.daemon and daemon.leave_terminal)
 end
 
 -- Runs the workers that the configuration asks for, which read it for themselves.
-local function supervise(args, app, place, directory)
+local function supervise(args, app, place, directory, loaded)
+  local warn <const> = source.warner(loaded.values, "workers")
   return require("ahost.command.supervisor").run {
     settings = app.keys,
     control = place,
     directory = directory,
     opened = notifications.follow,
-    reload = function()
-      local values, err = configuration.load(args)
-      if not values then return nil, err end
+    read = function()
+      local values, problem = configuration.load(args)
+      if not values then return nil, problem end
+      warn(values)
       return schema.check(values)
     end,
   }
@@ -90,12 +102,12 @@ function run.main(args)
   end
   systemd.sockets() -- which no program that is started inherits
   local directory <const> = args.daemon and process.cwd() or nil
-  local values, files = load(args)
-  if math.type(files) == "integer" then return files end
-  if not values then return nil, files end
-  local app, place = build(args, values, files)
+  local loaded, err = load(args)
+  if math.type(err) == "integer" then return err end
+  if not loaded then return nil, err end
+  local app, place = build(args, loaded)
   if not app then return nil, place end
-  if app.keys.workers then return supervise(args, app, place, directory) end
+  if app.keys.workers then return supervise(args, app, place, directory, loaded) end
   return app:run {
     stops = true,
     process_signals = true,

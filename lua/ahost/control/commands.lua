@@ -7,6 +7,7 @@ local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.metrics"
 local process <const> = require "ahost.process"
+local reload <const> = require "ahost.reload"
 local spelling <const> = require "ahost.spelling"
 local status <const> = require "ahost.control.status"
 
@@ -99,6 +100,10 @@ function commands.reload.run(control, request)
   end
   return control.app:reload(component, { force = request.force == true })
 end
+
+commands.files = { doc = "the files that it was read from, which reloads look at" }
+
+function commands.files.run(control) return json.array(reload.files(control.app)) end
 
 commands.stop = { doc = "end it, with an exit status" }
 
