@@ -230,6 +230,10 @@ int ahost_open(ahost **host, const ahost_options *options) {
 
 /* ---- loading ------------------------------------------------------------ */
 
+/* In the registry: the path of the script, which is loaded again for reloads.
+ */
+static const char script_key[] = "ahost.script";
+
 /* Whether the value on the top is a component: a table with one of the fields
  * that make one. */
 static int is_component(lua_State *L) {
@@ -256,11 +260,12 @@ static int main_returned(lua_State *L, int status, lua_KContext unused) {
     if (!is_component(L))
         return nothing_more(L, status, unused);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "ahost.application");
+    lua_pushliteral(L, "ahost.application.script");
     lua_call(L, 1, 1);
-    lua_getfield(L, -1, "run_component");
+    lua_getfield(L, -1, "run");
     lua_pushvalue(L, -3);
-    lua_callk(L, 1, 0, 0, nothing_more);
+    lua_getfield(L, LUA_REGISTRYINDEX, script_key);
+    lua_callk(L, 2, 0, 0, nothing_more);
     return nothing_more(L, status, unused);
 }
 
@@ -311,6 +316,8 @@ static int load_file(lua_State *L) {
     const char *path = lua_touserdata(L, 1);
     int status;
     ahost__search_beside(L, path);
+    lua_pushstring(L, path);
+    lua_setfield(L, LUA_REGISTRYINDEX, script_key);
     status = luaL_loadfilex(L, path, NULL);
     lua_pushinteger(L, status);
     return 2;

@@ -12,7 +12,6 @@ local context <const> = require "ahost.context"
 local dependencies <const> = require "ahost.component.dependencies"
 local control <const> = require "ahost.control"
 local errors <const> = require "ahost.error"
-local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.application.metrics"
@@ -55,6 +54,7 @@ local application <const> = {}
 ---@field keys table               the top-level keys, checked
 ---@field wiring ahost.Code        what schedules, servers and listeners have loaded
 ---@field draining table<string, ahost.OldGeneration[]>   by the path of the component
+---@field missed? string[]         the files that a failed reload has read
 ---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
@@ -99,7 +99,7 @@ end
 ---  load_root: (fun(code: ahost.Code): table?, ahost.Error?)?,
 ---  source: ahost.ApplicationSource?}   `directory`: where relative files are that no
 ---  file names; `component`: the root, `code`: what it has loaded, `load_root`: loads it
----  again; `source`: for reloads (the configuration stays as it is)
+---  again (it stays as it is); `source`: for reloads (the configuration stays as it is)
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial   what could be built, to look at only
@@ -140,7 +140,7 @@ function Application:build(wrong, plan)
     directory = opts.directory,
     defaults = config.literal(section(self.config, "defaults") or {}),
     component = opts.component,
-    code = opts.component and opts.code,
+    component_code = opts.code,
     load_root = opts.load_root,
     plan = plan,
   }
@@ -148,7 +148,8 @@ function Application:build(wrong, plan)
   if root then
     below.at = origin
     self.root = collect(tree.build(root, below))
-    below.component, below.at, below.load_root = nil, nil, nil
+    below.component, below.component_code, below.load_root = nil, nil, nil
+    below.at = nil
   end
   self.wiring = self.wiring or code.new()
   below.code = self.wiring
@@ -212,7 +213,7 @@ end
 
 --- Reloads what has changed, or a component: see ahost.reload. Waits for the commit.
 ---@param path? string    of a component; "" for the root
----@param opts? {force: boolean?}
+---@param opts? {force: boolean?, quiet: boolean?}
 ---@return ahost.ReloadReport
 function Application:reload(path, opts) return reload.run(self, path, opts) end
 
@@ -489,17 +490,6 @@ function Application:run(opts)
     self:work()
   end)
   return self.status
-end
-
---- Runs a component that a script has returned, and ends the host with its status.
----@param component table
-function application.run_component(component)
-  local app, err = application.new({}, { component = component })
-  if not app then
-    log.get("ahost.application"):error("%s", err.message)
-    return host.stop(2)
-  end
-  host.stop(app:run { stops = true, process_signals = true })
 end
 
 return application

@@ -83,9 +83,10 @@ local function describe_failed(plan, err, culprit, components)
   end
 end
 
-local function log_report(app, report)
+local function log_report(app, report, quiet)
+  local log <const> = app.log
   if not report.ok then
-    return app.log:error("not reloaded: %s", report.err)
+    return log[quiet and "debug" or "error"](log, "not reloaded: %s", report.err)
   end
   local names <const> = {}
   for path, component in next, report.components do
@@ -93,12 +94,14 @@ local function log_report(app, report)
       component.what)
   end
   table.sort(names)
+  local level <const> = quiet and "debug" or "notice"
   if #names == 0 and report.configuration then
-    return app.log:notice "reloaded the configuration, which concerns no component"
+    log[level](log, "reloaded the configuration, which concerns no component")
   elseif #names == 0 then
-    return app.log:info "reload: nothing has changed"
+    log:info "reload: nothing has changed"
+  else
+    log[level](log, "reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
   end
-  app.log:notice("reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
 end
 
 -- ---- one reload ----------------------------------------------------------------------
@@ -147,11 +150,21 @@ local function tell_of(app)
   end })
 end
 
+-- What has been read for nothing: what is wrong may be mended there.
+local function files_missed(plan)
+  local paths <const> = {}
+  for node in plan:each() do
+    for path in next, node.code and node.code.files or {} do paths[#paths + 1] = path end
+  end
+  return paths
+end
+
 -- -> report
-local function run(app, asked, force)
+local function run(app, asked, opts)
   local _ <close> = tell_of(app)
   local since <const>, components <const> = time.now(), {}
-  local ok, err, plan, done = attempt_often(app, asked, force)
+  local ok, err, plan, done = attempt_often(app, asked, opts.force or false)
+  app.missed = not ok and plan and files_missed(plan) or nil
   local report <const> = {
     ok = ok or false,
     err = err and err.message,
@@ -164,7 +177,7 @@ local function run(app, asked, force)
   elseif done then
     describe_done(plan, done, components)
   end
-  log_report(app, report)
+  log_report(app, report, opts.quiet)
   if ok and done then app.bus:publish("app.reload", report) end
   return report
 end
@@ -175,7 +188,8 @@ end
 ---@param app ahost.Application
 ---@param asked? string    the path of a component, "" for the root: it, with all below
 ---  it, is reloaded, whatever has changed
----@param opts? {force: boolean?}    `force`: old generations make room at once
+---@param opts? {force: boolean?, quiet: boolean?}    `force`: old generations make room
+---  at once; `quiet`: who asks tells of it, the log does as `debug`
 ---@return ahost.ReloadReport
 function reload.run(app, asked, opts)
   if not app.running:is_set() then
@@ -188,13 +202,14 @@ function reload.run(app, asked, opts)
   -- What is started belongs to the application, not to who has asked.
   local work <const> = app.outer:spawn("reload", function()
     local _ <close> = app.reloading:acquire()
-    report = run(app, asked, opts and opts.force or false)
+    report = run(app, asked, opts or {})
   end)
   local _, err = work:join()
   return report or refusal(errors.is(err) and err.message or tostring(err))
 end
 
---- The files that components have read, and their configurations'.
+--- The files that components have read, and their configurations', with those that a
+--- failed reload has read last.
 ---@param app ahost.Application
 ---@return string[] paths    absolute
 function reload.files(app)
@@ -213,6 +228,7 @@ function reload.files(app)
     end
   end
   for path in next, app.wiring.files do add(path) end
+  for _, path in ipairs(app.missed or {}) do add(path) end
   for _, path in ipairs(app.source and app.source.files() or {}) do add(path) end
   table.sort(list)
   return list

@@ -9,6 +9,18 @@ local source <const> = require "ahost.command.source"
 local systemd <const> = require "ahost.systemd"
 local worker <const> = require "ahost.command.worker"
 
+local function options()
+  local list <const> = table.move(configuration.options, 1, #configuration.options, 1, {})
+  table.move(daemon.options, 1, #daemon.options, #list + 1, list)
+  list[#list + 1] = {
+    key = "watch",
+    short = "w",
+    long = "watch",
+    doc = "reload when a file is saved, and say on standard error what came of it",
+  }
+  return list
+end
+
 local run <const> = {
   summary = "run the application that configuration files describe",
   usage = "[FILE ...] [--set KEY=VALUE]... [-s SERVICE]",
@@ -18,9 +30,11 @@ first of ahost.yaml, etc/ahost.yaml, /etc/ahost/ahost.yaml and the same with .lu
 With `workers` in the configuration several processes run it, which share the listening
 sockets: one that dies is started again, USR2 replaces all of them one by one.
 The exit status is 0, 1 after a failure, 2 for what `ahost check` would have found,
-or what the application chose. -d and -k go by the key `daemon` of the configuration.]],
-  options = table.move(daemon.options, 1, #daemon.options, #configuration.options + 1,
-    table.move(configuration.options, 1, #configuration.options, 1, {})),
+or what the application chose. -d and -k go by the key `daemon` of the configuration.
+Components whose files or configuration change are replaced while they serve: by
+`ahost ctl reload`, by HUP with `reload.on_hup: true`, by -w as soon as a file is saved.
+HUP opens log files again in any case.]],
+  options = options(),
 }
 
 -- -> status | nil, err
@@ -74,14 +88,25 @@ local function run_worker(this, args)
   return this:run(app, place, args.daemon and daemon.leave_terminal)
 end
 
+-- What follows the life of an application, or a supervisor. -> function(app)
+local function follower(args, keys, what)
+  if not (args.watch or keys.reload.watch) then return notifications.follow end
+  local watch <const> = require("ahost.command.watching")[what]
+  return function(app)
+    notifications.follow(app)
+    watch(app)
+  end
+end
+
 -- Runs the workers that the configuration asks for, which read it for themselves.
 local function supervise(args, app, place, directory, loaded)
   local warn <const> = source.warner(loaded.values, "workers")
+  local follow <const> = follower(args, app.keys, "supervisor")
   return require("ahost.command.supervisor").run {
     settings = app.keys,
     control = place,
     directory = directory,
-    opened = notifications.follow,
+    opened = follow,
     read = function()
       local values, problem = configuration.load(args)
       if not values then return nil, problem end
@@ -112,7 +137,7 @@ function run.main(args)
     stops = true,
     process_signals = true,
     control = place,
-    opened = notifications.follow,
+    opened = follower(args, app.keys, "application"),
   }
 end
 

@@ -44,7 +44,7 @@ end
 -- ---- all of them ---------------------------------------------------------------------
 
 -- -> answers, the index of the one that failed
-local function ask_all(supervisor, text)
+local function ask_all(supervisor, text, quiet)
   local answers <const> = json.array()
   local failed
   for _, slot in ipairs(supervisor.slots) do
@@ -56,7 +56,9 @@ local function ask_all(supervisor, text)
       answers[#answers + 1] = reply
       if not failed and not is_done(reply) then
         failed = worker.index
-        logger:error("worker %d could not reload: %s", failed, problem_of(reply))
+        if not quiet then
+          logger:error("worker %d could not reload: %s", failed, problem_of(reply))
+        end
       end
     end
   end
@@ -71,14 +73,14 @@ local function tell_of(supervisor)
 end
 
 -- -> answers
-local function roll(supervisor, text)
+local function roll(supervisor, text, quiet)
   local _ <close> = supervisor.rolling:acquire()
   local _ <close> = tell_of(supervisor)
-  local answers <const>, failed = ask_all(supervisor, text)
-  if failed and failed < #supervisor.slots then
+  local answers <const>, failed = ask_all(supervisor, text, quiet)
+  if failed and not quiet and failed < #supervisor.slots then
     logger:error("the workers from %d on keep what they have", failed)
   elseif not failed then
-    logger:notice "the workers have reloaded"
+    if not quiet then logger:notice "the workers have reloaded" end
     supervisor:configure_anew "the supervisor goes on as before"
   end
   return answers
@@ -86,7 +88,7 @@ end
 
 --- Has all workers reload what has changed. Waits for all of it.
 ---@param supervisor table
----@param request table        as control sockets get it; `component` and `force`
+---@param request table        as control sockets get it: `component`, `force` and `quiet`
 ---@return {workers: table[]}? result    what each answers
 ---@return ahost.Error? err
 function supervisor_reload.run(supervisor, request)
@@ -97,10 +99,13 @@ function supervisor_reload.run(supervisor, request)
     command = "reload",
     component = request.component,
     force = request.force,
+    quiet = request.quiet,
   }
   -- It is the supervisor's, not that of who has asked.
   local answers
-  supervisor.ctx:spawn("reload", function() answers = roll(supervisor, text) end):join()
+  supervisor.ctx:spawn("reload", function()
+    answers = roll(supervisor, text, request.quiet)
+  end):join()
   if answers and #answers > 0 then return { workers = answers } end
   return nil, errors.new("FAILED", "no worker runs now")
 end

@@ -98,7 +98,10 @@ function commands.reload.run(control, request)
   if component ~= nil and type(component) ~= "string" then
     return refuse("component: must be the path of a component")
   end
-  return control.app:reload(component, { force = request.force == true })
+  return control.app:reload(component, {
+    force = request.force == true,
+    quiet = request.quiet == true,
+  })
 end
 
 commands.files = { doc = "the files that it was read from, which reloads look at" }
