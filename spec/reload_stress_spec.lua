@@ -12,6 +12,9 @@ local tree <const> = require "ahost.component.tree"
 local KEYS <const> = 6
 local LONGEST <const> = 10000 -- virtual seconds
 
+-- Each has once shown a mistake.
+local SEEDS <const> = { 1009, 1023, 1040, 1221, 1409, 1620 }
+
 -- ---- chance --------------------------------------------------------------------------
 
 -- The same numbers for the same seed, whatever the order of others.
@@ -232,7 +235,9 @@ describe("a random application that is reloaded at random", function()
   it("keeps the promises of reloading", function()
     local clock <close> = testing.clock()
     local problems <const>, reloads = {}, 0
-    for seed = 1, gc_stress() and 8 or 80 do
+    local seeds <const> = table.move(SEEDS, 1, #SEEDS, 1, {})
+    for seed = 1, gc_stress() and 8 or 80 do seeds[#seeds + 1] = seed end
+    for _, seed in ipairs(seeds) do
       local world <const> = run(seed)
       table.move(world.problems, 1, #world.problems, #problems + 1, problems)
       reloads = reloads + world.reloads
