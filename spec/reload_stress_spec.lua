@@ -37,8 +37,10 @@ end
 local World <const> = {}
 World.__index = World
 
-function World:wrong(...) self.problems[#self.problems + 1] = ("seed %s: "):format(self.seed)
-  .. (...):format(select(2, ...)) end
+function World:wrong(format, ...)
+  self.problems[#self.problems + 1] = ("seed %d: "):format(self.seed)
+    .. format:format(...)
+end
 
 -- What one version of a component does.
 local function draw(seed, name, version)
@@ -64,7 +66,7 @@ local function draw(seed, name, version)
   }
 end
 
-function World:use(instance, ctx, use)
+local function look_up(instance, ctx, use)
   if use.by == 1 then
     instance.values[use.key] = ctx:request(use.key)
   elseif use.by == 2 then
@@ -82,7 +84,7 @@ function World:start(instance, ctx, name, version, does)
     self.open = self.open - 1
     if does.slow_end > 0 then task.sleep(does.slow_end) end
   end)
-  for _, use in ipairs(does.uses) do self:use(instance, ctx, use) end
+  for _, use in ipairs(does.uses) do look_up(instance, ctx, use) end
   task.sleep(does.delay)
   if not does.does_not_publish then
     ctx:publish(does.own, { name = name, version = version, instance = instance })

@@ -143,7 +143,7 @@ local function instantiate(node)
   end
   local added <const> = instance._adding
   instance._adding = nil
-  node.instance, node.added = instance, added
+  node.instance, node.added = instance, node.added or added
   return added
 end
 
