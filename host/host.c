@@ -10,12 +10,14 @@
 #include "activation.h"
 #include "loader.h"
 #include "log.h"
+#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
 
 static const double default_stop_timeout = 10;
 static const double log_flush_time = 2;
+static const double work_time = 2;
 
 static void keep_errmsg(ahost *h, const char *text) {
     free(h->errmsg);
@@ -183,6 +185,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->pools);
     for (int i = 0; i < 3; i++)
         h->standard_flags[i] = -1;
     h->report_job.run = report_stop;
@@ -395,6 +398,16 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
+/* Nobody waits any more for what threads are at, but a file is to be complete.
+ */
+static void end_work(ahost *h) {
+    size_t left = ahost__pools_end(h, work_time);
+    if (left > 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost",
+                   "%zu jobs in threads have not ended and are abandoned",
+                   left);
+}
+
 void ahost_close(ahost *h) {
     if (h == NULL)
         return;
@@ -402,6 +415,7 @@ void ahost_close(ahost *h) {
         ahost__finish(h);
         run_to_the_end(h);
     }
+    end_work(h);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);

@@ -108,6 +108,9 @@ struct ahost {
     size_t task_count;   /* not ended, without the host's own */
     size_t keeper_count; /* open things that keep a script running */
 
+    ahost__link pools; /* of threads that do what blocks */
+    size_t works;      /* in them, not yet told of */
+
     ahost__context *root; /* of the main task and what it spawns */
     int loaded;           /* a script has been loaded */
     int running;          /* ahost_run has been called */

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "host.h"
+#include "pool.h"
 #include "testing.h"
 
 #define CLOCK_TYPE "ahost.clock"
@@ -86,6 +87,7 @@ static void look_at(uv_handle_t *handle, void *data) {
         break;
     default:
         o->input |= handle != (const uv_handle_t *)&o->host->stop_request &&
+                    !ahost__pools_have(o->host, handle) &&
                     (uv_is_active(handle) || uv_is_closing(handle));
     }
 }
@@ -93,7 +95,7 @@ static void look_at(uv_handle_t *handle, void *data) {
 /* Requests to threads; those to sockets may take for ever, as their peer
  * likes. */
 static int is_work_in_flight(const ahost *h) {
-    return h->loop->active_reqs.count > h->socket_requests;
+    return h->loop->active_reqs.count > h->socket_requests || h->works > 0;
 }
 
 /* Whether an event has come that the loop has not seen. */
