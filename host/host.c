@@ -14,6 +14,7 @@
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
+#include "thread.h"
 
 static const double default_stop_timeout = 10;
 static const double log_flush_time = 2;
@@ -416,12 +417,14 @@ void ahost_close(ahost *h) {
         run_to_the_end(h);
     }
     end_work(h);
+    ahost__threads_detach(h);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
     ahost__standard_restore(h);
     if (h->L != NULL)
         lua_close(h->L);
+    ahost__threads_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);

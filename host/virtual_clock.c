@@ -17,6 +17,7 @@
 #include "host.h"
 #include "pool.h"
 #include "testing.h"
+#include "thread.h"
 
 #define CLOCK_TYPE "ahost.clock"
 
@@ -88,6 +89,7 @@ static void look_at(uv_handle_t *handle, void *data) {
     default:
         o->input |= handle != (const uv_handle_t *)&o->host->stop_request &&
                     !ahost__pools_have(o->host, handle) &&
+                    !ahost__threads_have(o->host, handle) &&
                     (uv_is_active(handle) || uv_is_closing(handle));
     }
 }
