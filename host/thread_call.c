@@ -15,7 +15,7 @@
 #include "pool.h"
 #include "thread.h"
 
-#define POOL_TYPE "ahost.threadpool"
+#define POOL_TYPE "ahost.thread.pool"
 
 enum { NAME = 32 };
 
@@ -376,7 +376,9 @@ static int call_in_turn(lua_State *L, ahost__wait *w) {
 }
 
 static executor *check_pool(lua_State *L) {
-    return *(executor **)luaL_checkudata(L, SELF, POOL_TYPE);
+    executor *e = *(executor **)luaL_checkudata(L, SELF, POOL_TYPE);
+    luaL_argcheck(L, e != NULL, SELF, "the pool has been collected");
+    return e;
 }
 
 /* Stack: pool, function, arguments. */

@@ -131,6 +131,8 @@ static int run_protected(lua_State *L) {
     lua_pushcfunction(L, call);
     lua_pushvalue(L, ERRAND);
     status = lua_pcall(L, 1, LUA_MULTRET, HANDLER);
+    ahost__packed_free(errand->values); /* arguments of what was not called */
+    errand->values = NULL;
     if (ahost__thread_cancelled(ahost__thread_state_of(L)))
         errand->outcome = AHOST__CALL_CANCELLED;
     else if (status == LUA_OK)

@@ -16,6 +16,7 @@
 #include "thread.h"
 
 enum { MOST_DEPTH = 200, STACK = 6, FIRST_SIZE = 192, FIRST_SLOTS = 32 };
+enum { MOST_PLACE = 120 }; /* of a message, for where the value is */
 
 /* ---- packing ------------------------------------------------------------ */
 
@@ -33,6 +34,7 @@ typedef struct packer {
     slot first_slots[FIRST_SLOTS];
     const char *what;
     int number;    /* of the value */
+    int elided;    /* the rest of the place is too long for a message */
     char *problem; /* empty as long as there is none */
 } packer;
 
@@ -101,11 +103,17 @@ static void write_key(packer *p, int key, int is_first) {
     write_text(p, text);
 }
 
+/* The outermost keys, as many as there is room for. */
 static void write_place(packer *p, const place *at) {
     if (at->outer == NULL)
         return;
     write_place(p, at->outer);
+    if (p->elided)
+        return;
     write_key(p, at->key, at->outer->outer == NULL);
+    p->elided = strlen(p->problem) >= MOST_PLACE;
+    if (p->elided)
+        write_text(p, "...");
 }
 
 /* The name that a metatable gives to its userdata, or NULL. */

@@ -39,10 +39,10 @@ local pools <const> = setmetatable({}, { __mode = "k" })
 
 -- Closes them together: they share the time there is.
 local function close_all(set)
-  for pool in pairs(set) do
+  for _, pool in pairs(set) do
     core.shut(pool)
   end
-  for pool in pairs(set) do
+  for _, pool in pairs(set) do
     pool:close()
   end
 end
@@ -50,11 +50,11 @@ end
 local function own(ctx, pool)
   local set = pools[ctx]
   if not set then
-    set = setmetatable({}, { __mode = "k" })
+    set = setmetatable({}, { __mode = "v" })
     pools[ctx] = set
     ctx:on_close(function() close_all(set) end)
   end
-  set[pool] = true
+  set[{}] = pool
 end
 
 -- An integer among the options.
