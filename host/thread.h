@@ -142,6 +142,8 @@ struct ahost__thread_state {
     int exhausted;        /* memory was refused in this call */
     int interruptible;
     unsigned raised; /* how often it has been told that it is cancelled */
+    int polls;       /* the code asks for itself whether it is cancelled */
+    uint64_t told;   /* since when it could have known; 0: it could not */
     unsigned path_version;
     uv_mutex_t mutex; /* of the next two */
     ahost__channel *blocked_in;

@@ -546,6 +546,17 @@ static int core_release(lua_State *L) {
 
 /* ---- making a pool ------------------------------------------------------ */
 
+enum { LEAST_LIMIT = 1 << 20 };
+
+/* The bytes for one state, when the program does not say: the host and the
+ * threads of a pool may have the same. 0: no limit. */
+static size_t default_limit(const ahost *h, size_t size) {
+    size_t share = h->memory_limit / (size + 1);
+    if (h->memory_limit != 0 && share < LEAST_LIMIT)
+        return LEAST_LIMIT;
+    return share;
+}
+
 static int open_executor(ahost *h, executor *e, size_t limit,
                          int interruptible) {
     e->threads = ahost__threads_get(h);
@@ -565,12 +576,15 @@ static int open_executor(ahost *h, executor *e, size_t limit,
     return 0;
 }
 
-/* core.pool(ctx, name, size, max_queue, memory_limit, interruptible) -> pool */
+/* core.pool(ctx, name, size, max_queue, memory_limit, interruptible) -> pool; a
+ * memory_limit of 0 is the default */
 static int core_pool(lua_State *L) {
     ahost__context *ctx = ahost__check_context(L, 1);
     ahost *h = ctx->host;
     executor **box, *e;
+    size_t limit;
     ahost__context_check_open(L, ctx, "pool");
+    limit = (size_t)luaL_checkinteger(L, 5);
     box = lua_newuserdatauv(L, sizeof(executor *), 0);
     *box = NULL;
     luaL_setmetatable(L, POOL_TYPE);
@@ -584,8 +598,9 @@ static int core_pool(lua_State *L) {
     ahost__list_init(&e->calls);
     ahost__list_init(&e->room);
     ahost__list_init(&e->drained);
-    if (!open_executor(h, e, (size_t)luaL_checkinteger(L, 5),
-                       lua_toboolean(L, 6))) {
+    if (limit == 0)
+        limit = default_limit(h, e->size);
+    if (!open_executor(h, e, limit, lua_toboolean(L, 6))) {
         ahost__free(h, e, sizeof(*e));
         return luaL_error(L, "not enough memory");
     }

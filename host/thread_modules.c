@@ -95,7 +95,9 @@ static void forbid(lua_State *L, const char *library, const char *name,
 
 /* thread.cancelled() -> boolean */
 static int cancelled(lua_State *L) {
-    lua_pushboolean(L, ahost__thread_cancelled(ahost__thread_state_of(L)));
+    ahost__thread_state *state = ahost__thread_state_of(L);
+    state->polls = 1;
+    lua_pushboolean(L, ahost__thread_cancelled(state));
     return 1;
 }
 

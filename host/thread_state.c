@@ -13,6 +13,9 @@
 /* Instructions between two looks at whether the code is to end. */
 enum { HOOK_COUNT = 1000 };
 
+/* For code that calls thread.cancelled() to find out by itself. */
+static const uint64_t grace = 1000000000;
+
 /* ---- memory ------------------------------------------------------------- */
 
 static void *allocate(void *ud, void *block, size_t old_size, size_t new_size) {
@@ -50,12 +53,19 @@ int ahost__thread_raise_cancelled(lua_State *L, ahost__thread_state *state) {
     return ahost__raise(L, AHOST__CANCELLED, "cancelled");
 }
 
+static int has_time(ahost__thread_state *state) {
+    uint64_t now = uv_hrtime();
+    if (state->told == 0)
+        state->told = now;
+    return state->polls && now - state->told < grace;
+}
+
 /* The first time is an error that the code may clean up after; code that goes
  * on is told so at every instruction from the second time on. */
 static void on_count(lua_State *L, lua_Debug *ar) {
     ahost__thread_state *state = ahost__thread_state_of(L);
     (void)ar;
-    if (!ahost__thread_cancelled(state))
+    if (!ahost__thread_cancelled(state) || has_time(state))
         return;
     if (state->raised > 0)
         lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
@@ -224,6 +234,7 @@ ahost__thread_state *ahost__thread_state_take(ahost__thread_states *states) {
         return NULL;
     }
     uv_mutex_unlock(&states->mutex);
+    state->polls = 0;
     if (state->interruptible)
         lua_sethook(state->L, on_count, LUA_MASKCOUNT, HOOK_COUNT);
     return state;

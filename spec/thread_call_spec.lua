@@ -246,9 +246,10 @@ describe("a cancelled call", function()
     local heard <const> = thread.channel(1)
     local spawned <const> = spawn_call(pool, function(begun, channel)
       local own <const> = require "ahost.thread"
+      own.cancelled()
       begun:put(true)
-      pcall(function() while not own.cancelled() do end end)
-      channel:try_put(own.cancelled())
+      while not own.cancelled() do end
+      channel:try_put(true)
     end, heard)
     assert.is_false(thread.cancelled())
     spawned:cancel()
@@ -300,6 +301,17 @@ describe("a cancelled call", function()
       spawned:join()
       assert_free()
     end
+  end)
+
+  it("ends a second later when it asks and does not listen", function()
+    local spawned <const> = spawn_call(pool, function(begun)
+      local own <const> = require "ahost.thread"
+      begun:put(true)
+      while true do own.cancelled() end
+    end)
+    spawned:cancel()
+    spawned:join()
+    assert_free()
   end)
 
   it("may clean up", function()

@@ -82,7 +82,7 @@ local function make(ctx, options)
   local pool <const> = core.pool(ctx, name,
     integer(options, "size", worker.parallelism(), 1, MAX_SIZE),
     integer(options, "max_queue", MAX_QUEUE, 1, math.maxinteger),
-    integer(options, "memory_limit", 0, 0, math.maxinteger),
+    integer(options, "memory_limit", 0, 1, math.maxinteger),
     options.interruptible ~= false)
   own(ctx, pool)
   return pool
@@ -93,7 +93,8 @@ end
 ---@field name? string              in messages, and of the threads ("threads")
 ---@field max_queue? integer        calls that wait for a thread (1000); further callers
 ---                                 wait for a place in the queue
----@field memory_limit? integer     bytes for the Lua state of each thread (0: no limit)
+---@field memory_limit? integer     bytes for the Lua state of each thread (a share of the
+---                                 host's limit, if it has one)
 ---@field interruptible? boolean    code without end can be cancelled (true). Without
 ---                                 it pure Lua code runs up to twice as fast, and a
 ---                                 cancelled call ends only in operations of channels

@@ -26,8 +26,9 @@ local thread = {}
 ---again.
 ---
 ---When the waiting task is cancelled it goes on at once. The code in the thread is asked
----to end: `thread.cancelled()` is true, operations of channels raise, and so does pure
----Lua code soon; what it returns is dropped.
+---to end: `thread.cancelled()` is true, operations of channels raise, and so does Lua
+---code wherever it is, soon, or after a second when it has called `thread.cancelled()`;
+---what it returns is dropped.
 ---@param fn function|string    a Lua function, or "module:function"
 ---@param ... any
 ---@return any ...              what the function returned
