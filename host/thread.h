@@ -31,6 +31,7 @@ typedef struct ahost__thread_record ahost__thread_record;
 struct ahost__threads {
     uv_mutex_t mutex;
     int references;       /* atomic */
+    size_t blocked;       /* workers in operations of channels; atomic */
     ahost *host;          /* for the host's thread only */
     uv_async_t *wake;     /* NULL once the host has gone */
     ahost__link channels; /* all there are */
@@ -62,6 +63,9 @@ int ahost__threads_have(const ahost *h, const uv_handle_t *handle);
 /* Gives a record to the host's log; `json` may be NULL. Any thread. */
 void ahost__threads_log(ahost__threads *threads, int level, const char *logger,
                         const char *text, size_t data_size, const char *json);
+
+/* How many workers are blocked in operations of channels. */
+size_t ahost__threads_blocked(const ahost *h);
 
 /* ---- values: thread_value.c --------------------------------------------- */
 

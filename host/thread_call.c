@@ -28,6 +28,7 @@ typedef struct executor {
     void *box;         /* the userdata; NULL once collected */
     ahost__link calls; /* that the loop has not been told of */
     size_t call_count, size, max_queue;
+    size_t promised;     /* places, to callers that have been woken for them */
     ahost__link room;    /* waits of those who want to call */
     ahost__link drained; /* waits for the last call's end */
     int closed;          /* no more calls */
@@ -96,13 +97,24 @@ static void free_unused(executor *e) {
     ahost__free(e->host, e, sizeof(*e));
 }
 
+static int is_full(const executor *e) {
+    return e->call_count + e->promised >= e->size + e->max_queue;
+}
+
+/* Promises free places to those who have waited longest for one. */
+static void promise_places(executor *e) {
+    ahost__wait *w;
+    while (!is_full(e) && (w = ahost__wait_first(&e->room)) != NULL) {
+        e->promised++;
+        ahost__settle(w, 0);
+    }
+}
+
 static void leave_executor(ahost__call *c) {
     executor *e = c->executor;
-    ahost__wait *w = ahost__wait_first(&e->room);
     ahost__list_remove(&c->link);
     e->call_count--;
-    if (w != NULL)
-        ahost__settle(w, 0);
+    promise_places(e);
     if (e->call_count == 0)
         ahost__settle_all(&e->drained, 0);
     free_unused(e);
@@ -351,28 +363,52 @@ static int submit(lua_State *L, executor *e, ahost__call *c) {
     return ahost__await(L, w);
 }
 
-static int call_in_turn(lua_State *L, ahost__wait *w);
-
-static const ahost__wait_type room_wait = {"a place in the queue of threads",
-                                           call_in_turn, NULL, 0};
-
-/* Stack: pool, function, arguments. */
-static int call_in_turn(lua_State *L, ahost__wait *w) {
-    executor *e = *(executor **)lua_touserdata(L, SELF);
+/* There is a place for the call. Who does not come to take it leaves it to the
+ * next. Stack: pool, function, arguments. */
+static int place_call(lua_State *L, executor *e) {
+    char problem[AHOST__PROBLEM];
     int arguments = lua_gettop(L) - FUNCTION;
     ahost__packed *packed;
-    if (e->closed)
-        return ahost__fail(L, AHOST__CLOSED, "the pool of threads %s", e->name);
-    if (e->call_count >= e->size + e->max_queue) {
-        w = ahost__wait_begin(L, &room_wait, e);
-        ahost__list_append(&e->room, &w->link);
-        return ahost__await(L, w);
+    if (ahost__task_interrupted(e->host->current)) {
+        promise_places(e);
+        ahost__wait_begin(L, &call_wait, NULL); /* raises */
     }
-    if (ahost__task_interrupted(e->host->current)) /* raises */
-        ahost__wait_begin(L, &call_wait, NULL);
-    update_path(L, e);
-    packed = ahost__pack_checked(L, FUNCTION + 1, arguments, "argument");
+    packed = ahost__pack(L, FUNCTION + 1, arguments, "argument", problem);
+    if (packed == NULL) {
+        promise_places(e);
+        return luaL_error(L, "%s",
+                          *problem != '\0' ? problem : "not enough memory");
+    }
     return submit(L, e, make_call(L, e, packed));
+}
+
+static int refuse_closed(lua_State *L, const executor *e) {
+    return ahost__fail(L, AHOST__CLOSED, "the pool of threads %s", e->name);
+}
+
+static int finish_room(lua_State *L, ahost__wait *w) {
+    executor *e = w->op;
+    if (w->status != 0)
+        return refuse_closed(L, e);
+    e->promised--;
+    return e->closed ? refuse_closed(L, e) : place_call(L, e);
+}
+
+static const ahost__wait_type room_wait = {"a place in the queue of threads",
+                                           finish_room, NULL, 0};
+
+/* Stack: pool, function, arguments. */
+static int call_in_turn(lua_State *L) {
+    executor *e = *(executor **)lua_touserdata(L, SELF);
+    ahost__wait *w;
+    if (e->closed)
+        return refuse_closed(L, e);
+    update_path(L, e);
+    if (!is_full(e) && ahost__list_empty(&e->room))
+        return place_call(L, e);
+    w = ahost__wait_begin(L, &room_wait, e);
+    ahost__list_append(&e->room, &w->link);
+    return ahost__await(L, w);
 }
 
 static executor *check_pool(lua_State *L) {
@@ -387,7 +423,7 @@ static int call(lua_State *L, int is_method) {
     luaL_checkstack(L, 8, "too many arguments");
     if (ahost__of(L)->current == NULL || !ahost__can_wait(L)) /* raises */
         ahost__wait_begin(L, &call_wait, NULL);
-    return call_in_turn(L, NULL);
+    return call_in_turn(L);
 }
 
 /* pool:call(fn, ...) -> ... | nil, err */
@@ -421,7 +457,7 @@ static void shut(executor *e) {
     if (e->closed)
         return;
     e->closed = 1;
-    ahost__settle_all(&e->room, 0);
+    ahost__settle_all(&e->room, AHOST__CLOSED);
     for (; link != &e->calls; link = next) {
         ahost__call *c = ahost__container_of(link, ahost__call, link);
         ahost__wait *w = c->wait;

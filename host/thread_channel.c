@@ -302,21 +302,28 @@ static void leave(ahost__thread_state *state, ahost__channel *c) {
     uv_mutex_unlock(&state->mutex);
 }
 
+/* Blocks until `change` or the end. */
+static void sleep_until(ahost__channel *c, uv_cond_t *change, uint64_t end,
+                        uint64_t now) {
+    size_t *blocked = &c->threads->blocked;
+    __atomic_add_fetch(blocked, 1, __ATOMIC_ACQ_REL);
+    if (end == 0)
+        uv_cond_wait(change, &c->mutex);
+    else
+        uv_cond_timedwait(change, &c->mutex, end - now);
+    __atomic_sub_fetch(blocked, 1, __ATOMIC_ACQ_REL);
+}
+
 /* Blocks until something may have changed; the status of the operation: 0, or
  * why not to go on. `end` is 0 when there is no timeout. */
 static int block(ahost__thread_state *state, ahost__channel *c,
                  uv_cond_t *change, uint64_t end) {
-    uint64_t now;
+    uint64_t now = uv_hrtime();
     if (ahost__thread_cancelled(state))
         return AHOST__CANCELLED;
-    if (end == 0) {
-        uv_cond_wait(change, &c->mutex);
-        return 0;
-    }
-    now = uv_hrtime();
-    if (now >= end)
+    if (end != 0 && now >= end)
         return AHOST__TIMEDOUT;
-    uv_cond_timedwait(change, &c->mutex, end - now);
+    sleep_until(c, change, end, now);
     return 0;
 }
 

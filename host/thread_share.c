@@ -245,3 +245,9 @@ void ahost__threads_free(ahost *h) {
 int ahost__threads_have(const ahost *h, const uv_handle_t *handle) {
     return h->threads != NULL && handle == (uv_handle_t *)h->threads->wake;
 }
+
+size_t ahost__threads_blocked(const ahost *h) {
+    if (h->threads == NULL)
+        return 0;
+    return __atomic_load_n(&h->threads->blocked, __ATOMIC_ACQUIRE);
+}

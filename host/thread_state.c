@@ -13,6 +13,9 @@
 /* Instructions between two looks at whether the code is to end. */
 enum { HOOK_COUNT = 1000 };
 
+/* Bytes above which an idle state is not left without a collection. */
+enum { MUCH = 16 << 20 };
+
 /* For code that calls thread.cancelled() to find out by itself. */
 static const uint64_t grace = 1000000000;
 
@@ -240,6 +243,15 @@ ahost__thread_state *ahost__thread_state_take(ahost__thread_states *states) {
     return state;
 }
 
+/* What a call leaves behind is to keep neither memory nor the collector from
+ * their work. */
+static void tidy(ahost__thread_state *state) {
+    lua_settop(state->L, 0);
+    lua_gc(state->L, LUA_GCRESTART);
+    if (state->memory > MUCH)
+        lua_gc(state->L, LUA_GCCOLLECT);
+}
+
 /* One that was told to end may have been left in the middle of anything. */
 static int is_fit(const ahost__thread_state *state) {
     return !state->exhausted && !ahost__thread_cancelled(state);
@@ -248,7 +260,8 @@ static int is_fit(const ahost__thread_state *state) {
 void ahost__thread_state_give(ahost__thread_states *states,
                               ahost__thread_state *state) {
     int kept = 0;
-    lua_settop(state->L, 0);
+    if (is_fit(state))
+        tidy(state);
     uv_mutex_lock(&states->mutex);
     if (!states->closed && is_fit(state)) {
         state->next = states->idle;

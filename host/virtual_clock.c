@@ -95,9 +95,10 @@ static void look_at(uv_handle_t *handle, void *data) {
 }
 
 /* Requests to threads; those to sockets may take for ever, as their peer
- * likes. */
+ * likes. A worker that is blocked in a channel waits for somebody, too. */
 static int is_work_in_flight(const ahost *h) {
-    return h->loop->active_reqs.count > h->socket_requests || h->works > 0;
+    return h->loop->active_reqs.count > h->socket_requests ||
+           h->works > ahost__threads_blocked(h);
 }
 
 /* Whether an event has come that the loop has not seen. */
@@ -127,10 +128,10 @@ static int is_at_rest(ahost *h) {
     if (!was_turn_quiet(h))
         return 0;
     uv_walk(h->loop, look_at, &o);
-    work = is_work_in_flight(h);
+    work = is_work_in_flight(h) || h->works > 0; /* a blocked one may wake up */
     if (has_event(h, o.input || o.children || work ? c->patience : 0))
         return 0;
-    return !work && (!o.children || is_advancing(c));
+    return !is_work_in_flight(h) && (!o.children || is_advancing(c));
 }
 
 /* ---- going on ----------------------------------------------------------- */

@@ -1,7 +1,9 @@
 -- Channels: one object for tasks and threads.
 
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local thread <const> = require "ahost.thread"
+local time <const> = require "ahost.time"
 
 local function spawn_call(fn, ...)
   return task.spawn(function(...) return thread.call(fn, ...) end, ...)
@@ -267,5 +269,21 @@ describe("a channel between a task and a thread", function()
   it("says in the thread what cannot be copied", function()
     local _, err = thread.call(function(c) c:put { f = print } end, thread.channel(1))
     assert.matches("the value, field f: a function cannot", err.message)
+  end)
+
+  it("does not stop the time of tests while a thread is blocked in it", function()
+    local clock <close> = testing.clock()
+    local channel <const>, begun <const> = thread.channel(1), thread.channel(1)
+    local worker <const> = spawn_call(function(c, b)
+      b:put(true)
+      return c:get() + 1
+    end, channel, begun)
+    begun:get()
+    local before <const> = time.now()
+    task.sleep(3600)
+    assert.is_true(time.now() - before >= 3600)
+    channel:put(41)
+    assert.equal(42, worker:join())
+    assert.is_true(clock:now() >= 3600)
   end)
 end)

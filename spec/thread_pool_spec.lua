@@ -84,6 +84,44 @@ describe("a pool of threads", function()
     assert.same({ 1, 2, 3, 4, 5, 6 }, order)
   end)
 
+  it("leaves the place of a caller that goes away to the next", function()
+    local pool <close> = thread.pool { size = 1, max_queue = 1 }
+    local release <const>, tasks <const> = thread.channel(10), {}
+    for i = 1, 8 do
+      tasks[i] = task.spawn(function()
+        return pool:call(function(r, n) return r:get() and n end, release, i)
+      end)
+    end
+    task.yield()
+    local bad <const> = task.spawn(function()
+      return pcall(pool.call, pool, function() end, print)
+    end)
+    local last <const> = task.spawn(function()
+      return pool:call(function() return "last" end)
+    end)
+    task.yield()
+    for i = 3, 8 do tasks[i]:cancel() end
+    release:put(true)
+    for i = 3, 8 do tasks[i]:cancel() end
+    release:put(true)
+    assert.equal(1, tasks[1]:join())
+    assert.equal(2, tasks[2]:join())
+    local ok, problem = bad:join()
+    assert.is_false(ok)
+    assert.matches("argument 1: a function", problem)
+    assert.equal("last", last:join())
+  end)
+
+  it("collects what a call has left, whatever that call did", function()
+    local pool <close> = thread.pool { size = 1, memory_limit = 40000000 }
+    for _ = 1, 10 do
+      assert(pool:call(function()
+        collectgarbage "stop"
+        return #("x"):rep(18000000)
+      end))
+    end
+  end)
+
   it("runs 10,000 calls that wait together", function()
     local count <const> = is_plain and not is_gc_stressed() and 10000 or 1000
     local pool <close> = thread.pool { size = 2, max_queue = 20000 }
@@ -208,7 +246,10 @@ describe("a program", function()
       require "ahost.component.runtime".stop_timeout(0.3)
       local begun = thread.channel(1)
       task.spawn(function()
-        thread.call(function(b) b:put(1) os.execute "exec sleep 5 >/dev/null 2>&1" end, begun)
+        thread.call(function(b)
+          b:put(1)
+          os.execute "exec sleep 5 >/dev/null 2>&1"
+        end, begun)
       end)
       begun:get()
       require "ahost.host".stop()
