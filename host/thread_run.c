@@ -90,9 +90,23 @@ static int call(lua_State *L) {
     return lua_gettop(L) - 1;
 }
 
+/* Pushes the traceback without our own functions at its end. */
+static void push_traceback(lua_State *L) {
+    static const char own[] = "\n\t[C]: in ?";
+    const size_t size = sizeof(own) - 1;
+    size_t length;
+    const char *text;
+    luaL_traceback(L, L, NULL, 1);
+    text = lua_tolstring(L, -1, &length);
+    while (length > size && memcmp(text + length - size, own, size) == 0)
+        length -= size;
+    lua_pushlstring(L, text, length);
+    lua_replace(L, -2);
+}
+
 /* The message handler: keeps the traceback. */
 static int on_raise(lua_State *L) {
-    luaL_traceback(L, L, NULL, 1);
+    push_traceback(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
     return 1;
 }

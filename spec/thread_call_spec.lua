@@ -167,7 +167,7 @@ describe("what code in a thread raises", function()
     assert.matches("thread_call_spec.lua:%d+: boom$", err.message)
     assert.equal("FAILED", err.code)
     assert.matches("in local 'inner'", err.traceback)
-    assert.matches("thread_call_spec.lua:%d+", err.traceback)
+    assert.matches("in function <spec/thread_call_spec.lua:%d+>$", err.traceback)
   end)
 
   it("keeps its fields when it is an error object", function()
