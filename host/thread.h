@@ -36,6 +36,8 @@ struct ahost__threads {
     uv_async_t *wake;     /* NULL once the host has gone */
     ahost__link channels; /* all there are */
     ahost__link woken;    /* those with news for tasks */
+    ahost__link doomed;   /* those that nobody has any more */
+    int frees;            /* a thread is at freeing these */
     ahost__thread_record *records, **last_record;
     size_t record_count, dropped_records;
 };

@@ -47,18 +47,40 @@ static void free_values(ahost__packed *packed) {
     }
 }
 
-void ahost__channel_unref(ahost__channel *channel) {
+static void free_channel(ahost__channel *channel) {
     ahost__threads *threads = channel->threads;
-    if (__atomic_sub_fetch(&channel->references, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
-    uv_mutex_lock(&threads->mutex);
-    ahost__list_remove(&channel->all);
-    uv_mutex_unlock(&threads->mutex);
     free_values(channel->first);
     uv_cond_destroy(&channel->readable);
     uv_cond_destroy(&channel->writable);
     uv_mutex_destroy(&channel->mutex);
     free(channel);
+    ahost__threads_unref(threads);
+}
+
+/* With the lock of `threads`. A channel may be the last to hold another, and
+ * that a third: they are freed one after the other, not one in the other. */
+static void free_doomed(ahost__threads *threads) {
+    ahost__link *link;
+    threads->frees = 1;
+    while ((link = ahost__list_shift(&threads->doomed)) != NULL) {
+        uv_mutex_unlock(&threads->mutex);
+        free_channel(ahost__container_of(link, ahost__channel, all));
+        uv_mutex_lock(&threads->mutex);
+    }
+    threads->frees = 0;
+}
+
+void ahost__channel_unref(ahost__channel *channel) {
+    ahost__threads *threads = channel->threads;
+    if (__atomic_sub_fetch(&channel->references, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    __atomic_add_fetch(&threads->references, 1, __ATOMIC_RELAXED);
+    uv_mutex_lock(&threads->mutex);
+    ahost__list_remove(&channel->all);
+    ahost__list_append(&threads->doomed, &channel->all);
+    if (!threads->frees)
+        free_doomed(threads);
+    uv_mutex_unlock(&threads->mutex);
     ahost__threads_unref(threads);
 }
 

@@ -187,6 +187,7 @@ static ahost__threads *open_threads(ahost *h) {
     uv_mutex_init(&threads->mutex);
     ahost__list_init(&threads->channels);
     ahost__list_init(&threads->woken);
+    ahost__list_init(&threads->doomed);
     threads->last_record = &threads->records;
     threads->references = 1; /* the host's */
     threads->host = h;

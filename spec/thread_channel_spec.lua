@@ -154,6 +154,27 @@ describe("a channel between tasks", function()
     b:put(a)
   end)
 
+  it("may be in another that is in another, and so on", function()
+    local value, err = thread.call(function()
+      local channel <const> = require "ahost.thread".channel
+      local outermost = channel(1)
+      outermost:put "innermost"
+      for _ = 1, 50000 do
+        local outer <const> = channel(1)
+        outer:put(outermost)
+        outermost = outer
+      end
+      outermost = outermost:get():get()
+      return #outermost
+    end)
+    assert.equal(1, value, err)
+    assert.equal(1, thread.call(function() -- the state is collected
+      collectgarbage()
+      collectgarbage()
+      return 1
+    end))
+  end)
+
   it("is freed with what is in it", function()
     local before
     for round = 1, 40 do
