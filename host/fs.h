@@ -114,6 +114,9 @@ int ahost__request_submit(ahost__request *r);
 /* Submits it and waits: `return ahost__request_await(L, r);` */
 int ahost__request_await(lua_State *L, ahost__request *r);
 
+/* Makes a wait that has begun the request's. */
+void ahost__request_waits(ahost__request *r, ahost__wait *w);
+
 /* Ends its wait, when there is one, with a code. */
 void ahost__request_give_up(ahost__request *r, int status);
 

@@ -156,7 +156,7 @@ int ahost__file_is_idle(const ahost__file *file) {
 
 int ahost__file_await(lua_State *L, ahost__request *r) {
     ahost__wait *w = ahost__wait_begin(L, &r->type->wait, r);
-    r->wait = w;
+    ahost__request_waits(r, w);
     ahost__list_append(&r->file->waiting, &r->link);
     advance(r->file);
     return ahost__await(L, w);
@@ -165,7 +165,7 @@ int ahost__file_await(lua_State *L, ahost__request *r) {
 int ahost__file_await_beside(lua_State *L, ahost__request *r) {
     ahost__wait *w = ahost__wait_begin(L, &r->type->wait, r);
     int err;
-    r->wait = w;
+    ahost__request_waits(r, w);
     err = begin(r);
     if (err != 0)
         ahost__settle(w, err);

@@ -235,10 +235,15 @@ int ahost__request_submit(ahost__request *r) {
     return err;
 }
 
+void ahost__request_waits(ahost__request *r, ahost__wait *w) {
+    r->wait = w;
+    w->value = (int64_t)(uintptr_t)r->type->wait.what;
+}
+
 int ahost__request_await(lua_State *L, ahost__request *r) {
     ahost__wait *w = ahost__wait_begin(L, &r->type->wait, r);
     int err;
-    r->wait = w;
+    ahost__request_waits(r, w);
     err = ahost__request_submit(r);
     if (err != 0)
         ahost__settle(w, err);
@@ -301,7 +306,8 @@ int ahost__request_finish(lua_State *L, ahost__wait *w) {
     ahost__request *r = w->op;
     int results;
     if (r == NULL)
-        return ahost__fail(L, w->status, w->type->what);
+        return ahost__fail(L, w->status, "%s",
+                           (const char *)(uintptr_t)w->value);
     r->wait = NULL;
     results = w->status == 0 ? push(L, r) : fail(L, r);
     ahost__request_free(r);
