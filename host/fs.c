@@ -130,5 +130,6 @@ int ahost__open_fs(lua_State *L) {
     ahost__open_fs_paths(L);
     ahost__open_fs_contents(L);
     ahost__open_fs_files(L);
+    ahost__open_fs_watch(L);
     return 1;
 }

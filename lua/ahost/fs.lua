@@ -3,6 +3,7 @@
 local context <const> = require "ahost.context"
 local core <const> = require "ahost.fs.core"
 local process <const> = require "ahost.process"
+local watching <const> = require "ahost.fs.watch"
 
 ---@class ahost.fs
 local fs <const> = {
@@ -19,6 +20,7 @@ local fs <const> = {
   rename = core.rename,
   stat = core.stat,
   symlink = core.symlink,
+  watch = watching.watch,
   write = core.write,
 }
 
