@@ -12,7 +12,9 @@ after_each(function() remove() end)
 
 local function path(name) return directory .. "/" .. name end
 
-local function shell(script) assert(os.execute("cd " .. directory .. " && " .. script)) end
+local function shell(script)
+  assert(os.execute("cd " .. directory .. " && " .. script))
+end
 
 local function fails_as(code, text, result, err)
   assert.is_nil(result)
@@ -56,7 +58,8 @@ describe("fs.read", function()
   it("takes no more than its limit", function()
     subprocess.write(path "a", "12345")
     assert.equal("12345", fs.read(path "a", 5))
-    fails_as("TOOLONG", "read DIR/a: the file has more than 4 bytes (the limit) (TOOLONG)",
+    fails_as("TOOLONG",
+      "read DIR/a: the file has more than 4 bytes (the limit) (TOOLONG)",
       fs.read(path "a", 4))
     fails_as("TOOLONG", "read /dev/zero: the file has more than 100000 bytes (the limit) "
       .. "(TOOLONG)", fs.read("/dev/zero", 100000))
@@ -93,7 +96,9 @@ describe("fs.read", function()
         return fs.read(path("f" .. i))
       end
     end
-    for i, result in ipairs(task.all(readings)) do assert.equal("contents " .. i, result) end
+    for i, result in ipairs(task.all(readings)) do
+      assert.equal("contents " .. i, result)
+    end
     assert.is_true(descriptors() <= before)
   end)
 

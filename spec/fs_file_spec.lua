@@ -13,7 +13,9 @@ after_each(function() remove() end)
 
 local function path(name) return directory .. "/" .. name end
 
-local function shell(script) assert(os.execute("cd " .. directory .. " && " .. script)) end
+local function shell(script)
+  assert(os.execute("cd " .. directory .. " && " .. script))
+end
 
 --- An open file with these contents.
 local function opened(contents, mode)
@@ -78,7 +80,7 @@ describe("fs.open", function()
     local before <const> = descriptors()
     for i = 1, gc_stress() and 10 or 200 do
       local opening <const> = task.spawn(function()
-        local file <close> = assert(fs.open(path "a"))
+        local _ <close> = assert(fs.open(path "a"))
       end)
       for _ = 1, i % 5 do task.yield() end
       opening:cancel()

@@ -13,7 +13,9 @@ after_each(function() remove() end)
 
 local function path(name) return directory .. "/" .. name end
 
-local function shell(script) assert(os.execute("cd " .. directory .. " && " .. script)) end
+local function shell(script)
+  assert(os.execute("cd " .. directory .. " && " .. script))
+end
 
 -- Changes up to the one of the file `end`, each once: "what name". What is told several
 -- times in a row of a file that is written to depends on the moment.

@@ -48,8 +48,8 @@ end
 ---@field prefix? string                how its name begins ("ahost-")
 ---@field type? "file"|"directory"      ("file")
 
----Makes an empty file or directory with a new name, for its owner alone; it is removed
----with all that is in it when the current context ends. Waits. Raises for unknown options.
+---Makes an empty file or directory with a new name, for its owner alone; it is removed,
+---with all that is in it, when the current context ends. Waits.
 ---@param opts? ahost.fs.TemporaryOptions
 ---@return string? path
 ---@return ahost.Error? err    code ENOENT, EACCES, ENOSPC...

@@ -8,6 +8,7 @@
 -- name that leads to it, so that the path may be missing, moved away and made again.
 
 local core <const> = require "ahost.fs.core"
+local errors <const> = require "ahost.error"
 
 local watching <const> = {}
 
@@ -45,7 +46,7 @@ function Watch:emit(what, path)
   if not self.quiet then self.ready[#self.ready + 1] = { path = path, what = what } end
 end
 
--- Directories ----------------------------------------------------------------------------
+-- Directories ---------------------------------------------------------------------------
 
 function Watch:unwatch(key)
   local directory <const> = self.directories[key]
@@ -197,7 +198,7 @@ function Watch:compare_all()
   self.thorough = false
 end
 
--- Notices ---------------------------------------------------------------------------------
+-- Notices -------------------------------------------------------------------------------
 
 --- A directory has gone, or something in it has its name. One that is made anew can have
 --- all that the old one was told by, but nobody watches it.
@@ -269,7 +270,7 @@ function Watch:__index(name)
   return Watch[name]
 end
 
--- Starting --------------------------------------------------------------------------------
+-- Starting ------------------------------------------------------------------------------
 
 -- Without "." and double slashes; ".." is for the file system to understand.
 local function absolute(path)
@@ -298,8 +299,9 @@ end
 ---@field recursive? boolean    what is in directories below, too
 ---@field max? integer          notices of the kernel to keep (1000)
 
----Tells of changes: of what is in a directory, or of a file. The path may be missing, and
----come and go. Waits until it is watched. The watch ends with the current context.
+---Tells of changes: of what is in a directory, or of a file, or of what a link leads to.
+---The path may be missing, and come and go. Waits until it is watched. The watch ends
+---with the current context.
 ---@param path string
 ---@param opts? ahost.fs.WatchOptions
 ---@return ahost.fs.Watch? watch    an iterator: of absolute paths; `for` closes it
@@ -324,7 +326,7 @@ function watching.watch(path, opts)
   local ok, err = pcall(watch.compare_all, watch)
   if not ok then
     watch:close()
-    if type(err) == "table" and err.code and err.code ~= "CANCELLED" then return nil, err end
+    if errors.is(err) and err.code ~= "CANCELLED" then return nil, err end
     error(err, 0)
   end
   watch.quiet = nil
