@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE = 100,     /* milliseconds between looks at who waits */
+    PATIENCE = 50,      /* milliseconds between looks at who waits */
     STEP = 1024 * 1024, /* bytes that are written at a time */
     MOST = 1 << 30      /* bytes that the kernel takes at a time */
 };

@@ -113,6 +113,7 @@ describe("fs.read", function()
     end
     for _ = 1, 500 do -- until the threads are done
       if descriptors() <= before then break end
+      task.sleep(0.01)
     end
     assert.is_true(descriptors() <= before)
   end)
@@ -240,6 +241,7 @@ describe("fs.write with atomic", function()
     end
     for _ = 1, 500 do
       if #names() == 1 then break end
+      task.sleep(0.01)
     end
     assert.same({ "a" }, names())
   end)

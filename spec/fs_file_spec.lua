@@ -37,6 +37,7 @@ end
 local function wait_for_descriptors(expected)
   for _ = 1, 500 do
     if descriptors() <= expected then break end
+    task.sleep(0.01)
   end
   assert.equal(expected, descriptors())
 end

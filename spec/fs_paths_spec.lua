@@ -265,6 +265,7 @@ describe("fs.temporary", function()
     -- what threads were at ends after its task, and before what is asked for now
     for _ = 1, 200 do
       if #fs.list(directory) == 0 then break end
+      task.sleep(0.01)
     end
     assert.same({}, fs.list(directory))
   end)
