@@ -77,8 +77,9 @@ struct ahost__request {
     ahost__request **box; /* the userdata that frees it, or NULL */
     ahost__link boxed;    /* among the host's that have one */
     ahost__link link;     /* among those that wait for their turn with a file */
-    int submitted;
-    int given_up; /* atomic: nobody waits for the result */
+    int submitted;        /* a thread has it, or will */
+    int ran;              /* a thread has had it */
+    int given_up;         /* atomic: nobody waits for the result */
     int status;
 
     /* arguments and results, as the type has them */

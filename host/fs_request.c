@@ -38,26 +38,6 @@ ahost__fs *ahost__fs_of(ahost *h) {
     return fs;
 }
 
-/* Requests that a thread is at belong to it from now on: no task runs any more,
- * and the host may not be there when they are done. */
-void ahost__fs_close(ahost *h) {
-    ahost__link *link;
-    while ((link = ahost__list_shift(&h->file_requests)) != NULL) {
-        ahost__request *r = ahost__container_of(link, ahost__request, boxed);
-        *r->box = NULL;
-        r->box = NULL;
-        r->wait = NULL;
-        __atomic_store_n(&r->given_up, 1, __ATOMIC_RELAXED);
-        ahost__list_remove(&r->link);
-        if (!r->submitted)
-            ahost__request_free(r);
-    }
-    if (h->fs != NULL)
-        ahost__fs_unref(h->fs);
-    h->fs = NULL;
-    h->fs_closed = 1;
-}
-
 /* What the host has left, for requests that begin now. */
 static void set_room(ahost *h, ahost__fs *fs) {
     size_t room = SIZE_MAX / 2;
@@ -135,8 +115,30 @@ void ahost__request_free(ahost__request *r) {
 
 /* Nobody is there to take what the thread has made. */
 static void undo(ahost__request *r) {
-    if (r->status == 0 && r->type->undo != NULL)
+    if (r->ran && r->status == 0 && r->type->undo != NULL)
         r->type->undo(r);
+}
+
+/* Requests that a thread is at belong to it from now on: no task runs any more,
+ * and the host may not be there when they are done. */
+void ahost__fs_close(ahost *h) {
+    ahost__link *link;
+    while ((link = ahost__list_shift(&h->file_requests)) != NULL) {
+        ahost__request *r = ahost__container_of(link, ahost__request, boxed);
+        *r->box = NULL;
+        r->box = NULL;
+        r->wait = NULL;
+        __atomic_store_n(&r->given_up, 1, __ATOMIC_RELAXED);
+        ahost__list_remove(&r->link);
+        if (r->submitted)
+            continue;
+        undo(r);
+        release(r);
+    }
+    if (h->fs != NULL)
+        ahost__fs_unref(h->fs);
+    h->fs = NULL;
+    h->fs_closed = 1;
 }
 
 /* The coroutine that waited is gone without having been resumed: a thread may
@@ -165,6 +167,7 @@ static void run(ahost__work *work) {
 static void done(ahost__work *work) {
     ahost__request *r = ahost__container_of(work, ahost__request, work);
     r->submitted = 0;
+    r->ran = 1;
     if (r->type->ended != NULL)
         r->type->ended(r);
     if (r->wait != NULL) {

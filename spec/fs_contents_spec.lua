@@ -2,6 +2,7 @@
 
 local fs <const> = require "ahost.fs"
 local task <const> = require "ahost.task"
+local testing <const> = require "ahost.testing"
 local subprocess <const> = require "spec.subprocess"
 local gc_stress <const> = require "spec.gc_stress"
 
@@ -300,6 +301,20 @@ describe("fs.copy", function()
     fails_as("EISDIR", "copy DIR/a -> DIR/d: illegal operation on a directory (EISDIR)",
       fs.copy(path "a", path "d", { overwrite = true }))
     assert.same({ "a", "d" }, names())
+  end)
+end)
+
+describe("a clock in the hands of a test", function()
+  it("stands still while a thread is at a file", function()
+    local clock <close> = testing.clock()
+    local began <const> = clock:now()
+    local sleeping <const> = task.spawn(function() task.sleep(60) return clock:now() end)
+    for _ = 1, 20 do
+      assert.is_true(fs.write(path "a", large()))
+      assert.equal(large(), fs.read(path "a"))
+    end
+    assert.equal(began, clock:now())
+    assert.equal(began + 60, sleeping:join())
   end)
 end)
 

@@ -170,11 +170,23 @@ function Watch:watch_beside()
   end
 end
 
+--- What the path is now, and whether it is a directory. What it is later will be noticed.
+function Watch:look()
+  local info = core.stat(self.path)
+  if not (info and info.type == "directory") then
+    self:watch_beside()
+    info = core.stat(self.path)
+  end
+  local is_directory <const> = info ~= nil and info.type == "directory"
+  if is_directory and self.path ~= "/" then self:unwatch(parent_of(self.path)) end
+  return info, is_directory
+end
+
 --- Compares the path itself, and then what is below.
 ---@param touched? boolean    the kernel says that it was written to
 function Watch:compare(touched)
-  local info <const>, old = core.stat(self.path), self.known[self.path]
-  local is_directory <const> = info and info.type == "directory"
+  local info <const>, is_directory <const> = self:look()
+  local old = self.known[self.path]
   if old and (not info or (old.type == "directory") ~= is_directory
       or (is_directory and not is_same(old, info))) then
     self:forget(self.path)
@@ -184,16 +196,14 @@ function Watch:compare(touched)
     self.known[self.path] = info
     if not old then self:emit("created", self.path) end
     self:scan(self.path, info)
-  else
-    self:watch_beside()
-    if info then self:compare_file(info, touched) end
+  elseif info then
+    self:compare_file(info, touched)
   end
 end
 
 function Watch:compare_all()
   self.thorough = true
   self:watch_above()
-  self:watch_beside()
   self:compare()
   self.thorough = false
 end
@@ -217,9 +227,10 @@ function Watch:handle(id, name, changed)
   local path <const> = join(directory.path, name)
   if not changed and name == name_of(directory.path) then self:distrust(directory) end
   if directory.only then
+    if changed and self.known[self.path] then return end -- is told of elsewhere
     self:watch_above()
     self:compare()
-  elseif directory.path == parent_of(self.path) then
+  elseif directory.path == parent_of(self.path) and self.path ~= "/" then
     self:compare(changed and path == self.path)
   elseif self.known[directory.path] then
     self:examine(path, changed)
