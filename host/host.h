@@ -79,10 +79,10 @@ struct ahost {
     size_t closing_journals; /* given up, and still at work */
 
     /* listening, as one of several processes perhaps */
-    size_t accepted;       /* streams that have not been released */
-    int retired;           /* no more connections are accepted */
-    ahost__link retirees;  /* waits for the end of the last one */
-    ahost__link leases;    /* listening sockets */
+    size_t accepted;      /* streams that have not been released */
+    int retired;          /* no more connections are accepted */
+    ahost__link retirees; /* waits for the end of the last one */
+    ahost__link leases;   /* listening sockets */
     ahost__link udp_sockets;
     ahost__link drains;    /* waits for generations to serve no more */
     uint64_t commits;      /* how often generations have come and gone */

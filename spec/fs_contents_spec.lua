@@ -340,6 +340,39 @@ describe("the limit of memory", function()
   end)
 end)
 
+describe("the threads for files", function()
+  it("are no more than they may be, and have a name", function()
+    subprocess.write(path "script.lua", ([[
+      local context <const> = require "ahost.context"
+      local fs <const> = require "ahost.fs"
+      local runtime <const> = require "ahost.component.runtime"
+      local function threads()
+        local count = 0
+        for _, thread in ipairs(fs.list "/proc/self/task") do
+          local name = fs.read("/proc/self/task/" .. thread.name .. "/comm")
+          if name == "ahost:fs\n" then count = count + 1 end
+        end
+        return count
+      end
+      local function work()
+        context.scope(function(ctx)
+          for i = 1, 100 do
+            ctx:spawn(function() assert(fs.write("%s/" .. i, "x")) end)
+          end
+        end)
+        return threads()
+      end
+      local most = work()
+      print(most >= 1 and most <= 4)
+      runtime.limits { threads = 1 }
+      work()
+      print(work())
+    ]]):format(directory))
+    assert.same({ status = 0, out = "true\n1\n", err = "" },
+      subprocess.shell("$ahost " .. path "script.lua"))
+  end)
+end)
+
 describe("a script that ends", function()
   it("is not held up by a thread that waits for a pipe", function()
     shell "mkfifo f"
