@@ -374,6 +374,25 @@ describe("the threads for files", function()
 end)
 
 describe("a script that ends", function()
+  it("abandons tasks whose files do not come to an end", function()
+    shell "mkfifo f"
+    subprocess.write(path "script.lua", ([[
+      local fs, task <const> = require "ahost.fs", require "ahost.task"
+      require("ahost.component.runtime").stop_timeout(0.1)
+      local file <const> = assert(fs.open("%s/f", "r+"))
+      for i = 1, 6 do
+        task.spawn(function() task.shield(function() file:read_line() end) end)
+        task.spawn(function() task.shield(function() fs.read("%s/f") end) end)
+      end
+      task.sleep(0.01)
+      require("ahost.host").stop(3)
+    ]]):format(directory, directory))
+    local result <const> = subprocess.shell("$ahost " .. path "script.lua")
+    assert.equal(3, result.status)
+    assert.equal(12, select(2, result.err:gsub("is abandoned: read", "")))
+    assert.is_nil(result.err:find("Sanitizer", 1, true))
+  end)
+
   it("is not held up by a thread that waits for a pipe", function()
     shell "mkfifo f"
     subprocess.write(path "script.lua", ([[
