@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "activation.h"
+#include "fs.h"
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
-#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
@@ -190,6 +190,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
     ahost__list_init(&h->pools);
+    ahost__list_init(&h->file_requests);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
@@ -198,8 +199,11 @@ static void init_lists(ahost *h) {
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
-    h->defaults = (ahost__defaults){
-        .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
+    h->defaults = (ahost__defaults){.connections = UINT32_MAX,
+                                    .line = 65536,
+                                    .events = 100,
+                                    .items = 1000,
+                                    .threads = 4};
 }
 
 int ahost_open(ahost **host, const ahost_options *options) {
@@ -408,7 +412,9 @@ static void close_loop(ahost *h) {
 /* Nobody waits any more for what threads are at, but a file is to be complete.
  */
 static void end_work(ahost *h) {
-    size_t left = ahost__pools_end(h, work_time);
+    size_t left;
+    ahost__fs_close(h);
+    left = ahost__pools_end(h, work_time);
     if (left > 0)
         ahost__log(h, AHOST_LOG_WARNING, "ahost",
                    "%zu jobs in threads have not ended and are abandoned",
