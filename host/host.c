@@ -395,9 +395,9 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
-void ahost_close(ahost *h) {
+int ahost_close(ahost *h) {
     if (h == NULL)
-        return;
+        return AHOST_OK;
     if (h->L != NULL && !h->finished) {
         ahost__finish(h);
         run_to_the_end(h);
@@ -417,4 +417,5 @@ void ahost_close(ahost *h) {
     ahost__memory_close(h);
     free(h->errmsg);
     free(h);
+    return AHOST_OK;
 }

@@ -84,10 +84,10 @@ static const char *level_name(int level) {
                                      : "DEBUG";
 }
 
-static void print_record(void *data, int level, const char *logger,
-                         const char *text) {
+static void print_record(void *data, const ahost_record *record) {
     (void)data;
-    fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
+    fprintf(stderr, "%s %s: %s\n", level_name(record->level), record->logger,
+            record->text);
 }
 
 /* ---- stalls ------------------------------------------------------------- */

@@ -15,12 +15,11 @@ typedef struct record {
 } record;
 
 /* Keeps the latest record of a host. */
-static void on_record(void *data, int level, const char *logger,
-                      const char *text) {
+static void on_record(void *data, const ahost_record *one) {
     record *last = data;
     last->count++;
-    last->level = level;
-    snprintf(last->text, sizeof(last->text), "%s: %s", logger, text);
+    last->level = one->level;
+    snprintf(last->text, sizeof(last->text), "%s: %s", one->logger, one->text);
 }
 
 static ahost *open_with(record *last) {

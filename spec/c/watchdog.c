@@ -15,13 +15,11 @@ typedef struct record {
     char text[4096];
 } record;
 
-static void on_record(void *data, int level, const char *logger,
-                      const char *text) {
+static void on_record(void *data, const ahost_record *one) {
     record *last = data;
-    (void)level;
     last->count++;
-    last->stalled += strcmp(logger, "ahost.watchdog") == 0;
-    snprintf(last->text, sizeof(last->text), "%s: %s", logger, text);
+    last->stalled += strcmp(one->logger, "ahost.watchdog") == 0;
+    snprintf(last->text, sizeof(last->text), "%s: %s", one->logger, one->text);
 }
 
 static ahost *running;
