@@ -135,7 +135,7 @@ stage() {
     fuzz) fuzz_all ;;
     lint)
         check clang-format --dry-run -Werror \
-            $(find host spec -name '*.[ch]' | sort)
+            $(find host spec examples -name '*.[ch]' | sort)
         check luacheck --quiet --no-color lua components spec examples
         ;;
     *)

@@ -51,7 +51,8 @@ local SETUP <const> = [[
 set -e
 prefix=%s/prefix; root=$PWD; build=%s
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-export LD_LIBRARY_PATH=$prefix/lib CFLAGS='-std=c11 -O1 -g -Wall -Wextra -Werror'
+export PATH=$prefix/bin:$PATH LD_LIBRARY_PATH=$prefix/lib
+export CFLAGS='-std=c11 -O1 -g -Wall -Wextra -Werror'
 cd %s/work
 ]]
 
