@@ -121,6 +121,8 @@ static int open_handles(ahost *h) {
 
 static int open_state(lua_State *L) {
     ahost *h = ahost__of(L);
+    if (!h->attached)
+        luaL_openlibs(L);
     ahost__open_modules(L);
     ahost__tasks_open(L);
     lua_newtable(L);
@@ -132,7 +134,8 @@ static int open_state(lua_State *L) {
 }
 
 static int open_lua(ahost *h) {
-    h->L = lua_newstate(ahost__lua_alloc, h);
+    if (!h->attached)
+        h->L = lua_newstate(ahost__lua_alloc, h);
     if (h->L == NULL)
         return AHOST_NO_MEMORY;
     *(ahost **)lua_getextraspace(h->L) = h;
@@ -192,34 +195,58 @@ static void init_lists(ahost *h) {
         .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
 }
 
+/* What can be freed afterwards, whatever else fails. */
+static int init(ahost *h, const ahost_options *options) {
+    init_lists(h);
+    ahost__memory_open(h);
+    read_options(h, options);
+    h->loop = &h->own_loop;
+    if (uv_loop_init(h->loop) != 0)
+        return AHOST_NO_MEMORY;
+    h->loop->data = h;
+    return AHOST_OK;
+}
+
+static int open_rest(ahost *h) {
+    if (open_handles(h) != 0)
+        return AHOST_NO_MEMORY;
+    h->root = ahost__context_new(h, NULL);
+    return h->root != NULL ? open_lua(h) : AHOST_NO_MEMORY;
+}
+
 int ahost_open(ahost **host, const ahost_options *options) {
     ahost *h;
-    int err = AHOST_NO_MEMORY;
+    int err;
     if (host == NULL || (options != NULL && options->size == 0))
         return AHOST_MISUSE;
     *host = NULL;
     h = calloc(1, sizeof(*h));
     if (h == NULL)
         return AHOST_NO_MEMORY;
-    init_lists(h);
-    ahost__memory_open(h);
-    read_options(h, options);
-    h->loop = &h->own_loop;
-    if (uv_loop_init(h->loop) != 0) {
+    if (init(h, options) != AHOST_OK) {
         free(h);
         return AHOST_NO_MEMORY;
     }
-    h->loop->data = h;
-    if (open_handles(h) == 0) {
-        h->root = ahost__context_new(h, NULL);
-        err = h->root != NULL ? open_lua(h) : AHOST_NO_MEMORY;
-    }
+    err = open_rest(h);
     if (err != AHOST_OK) {
         ahost_close(h);
         return err;
     }
     *host = h;
     return AHOST_OK;
+}
+
+int ahost__attach(ahost *h, const ahost_options *options) {
+    int err;
+    h->attached = 1;
+    if (init(h, options) != AHOST_OK)
+        return AHOST_NO_MEMORY;
+    err = open_rest(h);
+    if (err != AHOST_OK)
+        ahost__detach(h);
+    else /* a task's failure is no reason for the next run to fail */
+        h->root->on_error = AHOST__ON_ERROR_LOG;
+    return err;
 }
 
 /* ---- loading ------------------------------------------------------------ */
@@ -395,19 +422,28 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
-int ahost_close(ahost *h) {
-    if (h == NULL)
-        return AHOST_OK;
-    if (h->L != NULL && !h->finished) {
-        ahost__finish(h);
-        run_to_the_end(h);
+/* Closes what contexts own, innermost first, and leaves their tasks alone. */
+static void end_tree(ahost__context *ctx) {
+    while (!ahost__list_empty(&ctx->children))
+        end_tree(
+            ahost__container_of(ctx->children.prev, ahost__context, link));
+    while (!ahost__list_empty(&ctx->tasks)) {
+        ahost__task *task =
+            ahost__container_of(ctx->tasks.prev, ahost__task, link);
+        ahost__task_leave_context(task);
+        task->abandoned = 1;
     }
+    ahost__context_end(ctx);
+}
+
+static void close_parts(ahost *h) {
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
     ahost__standard_restore(h);
-    if (h->L != NULL)
-        lua_close(h->L);
+}
+
+static void free_parts(ahost *h) {
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
@@ -416,6 +452,29 @@ int ahost_close(ahost *h) {
     ahost__log_levels_free(h);
     ahost__memory_close(h);
     free(h->errmsg);
+}
+
+int ahost_close(ahost *h) {
+    if (h == NULL)
+        return AHOST_OK;
+    if (h->L != NULL && !h->finished) {
+        ahost__finish(h);
+        run_to_the_end(h);
+    }
+    close_parts(h);
+    if (h->L != NULL)
+        lua_close(h->L);
+    free_parts(h);
     free(h);
     return AHOST_OK;
+}
+
+void ahost__detach(ahost *h) {
+    h->finishing = h->finished = 1; /* no Lua code runs any more */
+    h->current = NULL;              /* perhaps it has ended the program */
+    if (h->root != NULL)
+        end_tree(h->root);
+    close_parts(h);
+    free_parts(h);
+    h->root = NULL;
 }

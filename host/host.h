@@ -47,6 +47,8 @@ typedef struct ahost__defaults {
 
 struct ahost {
     lua_State *L; /* main coroutine: runs openings, jobs and the last close */
+    int attached; /* to a state that is not ours, in a coroutine of it */
+    int turning;  /* the state is inside ahost.run */
     uv_loop_t *loop;
     uv_loop_t own_loop;
 
@@ -183,6 +185,14 @@ static inline lua_State *ahost__run_in(ahost *h, lua_State *L) {
     __atomic_store_n(&h->runs.L, L, __ATOMIC_RELEASE);
     return outer;
 }
+
+/* Opens a host in memory of the caller's, zeroed but for h->L: a coroutine of
+ * a state that goes on to belong to somebody else. */
+int ahost__attach(ahost *h, const ahost_options *options);
+
+/* Frees what it has, but not `h` itself; for finalizers: what is left of tasks
+ * does not run any more. */
+void ahost__detach(ahost *h);
 
 /* Something failed that nobody handles: the exit status is at least 1. */
 void ahost__host_failed(ahost *h);

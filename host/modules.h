@@ -20,6 +20,7 @@ int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
+int ahost__open_run_loop(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
@@ -42,6 +43,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process", ahost__open_process)                                    \
+    X("ahost.run.loop", ahost__open_run_loop)                                  \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.systemd.protocol", ahost__open_systemd)                           \

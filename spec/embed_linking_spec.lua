@@ -15,7 +15,7 @@ describe("libahost", function()
     if at then at:close() end
   end)
 
-  with_installed("works when opened at run time, RTLD_LOCAL, in several copies", function()
+  with_installed("works opened at run time, RTLD_LOCAL, in several copies", function()
     at:run "cc $CFLAGS -D_GNU_SOURCE -I$prefix/include -o run $root/spec/embed/dlopen.c"
     assert.equal("one.so\t[1,2]\t3\ntwo.so\t[1,2]\t3\n", at:run [[
       ! ldd run | grep libahost

@@ -22,8 +22,10 @@ end
 
 installed.missing = find_missing()
 
---- The directory of the build under test.
+--- The directory of the build under test, and the sanitizer that is in it: "address",
+--- "thread", "" for none, nil where there is no such directory.
 installed.build = BUILD
+installed.sanitizer = cached "AHOST_SANITIZE"
 
 --- `it` for tests that need an installation, or `pending` with the reason. A second
 --- argument names a module of pkg-config that has to be there.
