@@ -9,6 +9,7 @@
 #include <uv.h>
 #include "ahost.h"
 #include "context.h"
+#include "embed.h"
 #include "error.h"
 #include "frame.h"
 #include "lag.h"
@@ -31,6 +32,7 @@ typedef struct ahost__activation ahost__activation;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
+typedef struct ahost__guest ahost__guest;
 
 typedef struct ahost__pool_slot {
     lua_State *co;
@@ -111,8 +113,8 @@ struct ahost {
     size_t keeper_count; /* open things that keep a script running */
 
     ahost__context *root; /* of the main task and what it spawns */
-    int loaded;           /* a script has been loaded */
-    int running;          /* ahost_run has been called */
+    int loaded;           /* how many scripts have been loaded */
+    int running;          /* it ends when nothing is left to do */
     int finishing;        /* the root context is being closed */
     int finished;         /* it is closed */
 
@@ -153,7 +155,26 @@ struct ahost {
 #endif
     int argc;
     char **argv;
+
+    /* the program in C that has opened the host */
+    uv_thread_t thread;  /* that it belongs to */
+    int inside;          /* calls into the host, whose callbacks may not nest */
+    int stays;           /* it does not end for want of things to do */
+    int watched;         /* the watchdog has been started, if there is one */
+    int stuck;           /* it has ended, though its root could not be closed */
+    uv_timer_t step;     /* ends the wait of a step */
+    ahost__guest *guest; /* of the program's loop, or NULL */
+    ahost__posts posts;
+    ahost__task *loading;         /* the main task until its first await */
+    int load_code;                /* how that went */
+    int begun;                    /* what the program has started runs */
+    ahost__owned application_end; /* owned by, when there is one: */
+    ahost__context *application;  /* where components publish */
+    ahost__link calls;            /* of Lua functions, under way */
+    ahost__link program_ends;     /* its connections to signals and the bus */
     char *errmsg;
+    int errmsg_lost; /* there was no memory for it */
+    int error_code;  /* of the error that is being described */
 };
 
 /* The host of a Lua state: any coroutine of it will do. */
@@ -196,6 +217,9 @@ void ahost__detach(ahost *h);
 
 /* Something failed that nobody handles: the exit status is at least 1. */
 void ahost__host_failed(ahost *h);
+
+/* One more or, with -1, one less thing keeps the host running. */
+void ahost__keep_running(ahost *h, int more);
 
 /* Starts to end the host when nothing keeps it running any more. */
 void ahost__check_finished(ahost *h);

@@ -40,7 +40,7 @@ static int run_until_over(lua_State *L, ahost *h) {
         uv_run(h->loop, UV_RUN_ONCE);
         h->lua_allowed = 1;
         if (!is_over(L) && !uv_loop_alive(h->loop) && h->ready_first == NULL &&
-            ahost__list_empty(&h->jobs))
+            ahost__list_empty(&h->jobs) && !ahost__posts_wait(h))
             return 0;
     }
     return 1;

@@ -8,6 +8,7 @@
 
 #include "bus.h"
 #include "component.h"
+#include "embed.h"
 #include "journal.h"
 #include "json.h"
 #include "net.h"
@@ -34,6 +35,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.control.introspection", ahost__open_introspection)                \
+    X("ahost.embedding.host", ahost__open_embedding)                           \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.host.core", ahost__open_host)                                     \
     X("ahost.host.worker", ahost__open_worker)                                 \

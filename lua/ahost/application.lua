@@ -8,6 +8,7 @@ local bus <const> = require "ahost.bus"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local control <const> = require "ahost.control"
+local embedding <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
@@ -207,6 +208,7 @@ function Application:open(outer)
   metrics.open(self)
   self.control = control.new(self)
   self.ctx:publish("control", self.control, { doc = "the control socket" })
+  embedding.opened(self.ctx, self.bus)
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
