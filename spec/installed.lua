@@ -54,7 +54,7 @@ set -e
 prefix=%s/prefix; root=$PWD; build=%s
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 export PATH=$prefix/bin:$PATH LD_LIBRARY_PATH=$prefix/lib
-export CFLAGS='-std=c11 -O1 -g -Wall -Wextra -Werror'
+export CFLAGS='-std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror'
 cd %s/work
 ]]
 
