@@ -95,6 +95,10 @@ int ahost__check(ahost *h, const char *function, int needs) {
     if ((needs & AHOST__GOING_ON) && (h->finished || h->stuck))
         return ahost__refuse(h, AHOST_ENDED, "%s: the host has ended",
                              function);
+    if ((needs & AHOST__TAKES) && (h->finishing || h->finished || h->stuck))
+        return ahost__refuse(h, AHOST_ENDED,
+                             "%s: the host takes no new work, as it ends",
+                             function);
     return AHOST_OK;
 }
 

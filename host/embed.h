@@ -16,8 +16,9 @@
 
 /* What a function needs besides a host and its thread. */
 enum {
-    AHOST__OUTSIDE = 1, /* no code of the host is under way */
-    AHOST__GOING_ON = 2 /* the host has not ended */
+    AHOST__OUTSIDE = 1,  /* no code of the host is under way */
+    AHOST__GOING_ON = 2, /* the host has not ended */
+    AHOST__TAKES = 4     /* nor begun to: it takes new work */
 };
 
 /* AHOST_OK, or why the function cannot be called now, with its message kept. */

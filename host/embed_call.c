@@ -138,8 +138,10 @@ static int start(lua_State *L) {
 static int start_call(ahost *h, const call *given, call **started) {
     call *c = malloc(sizeof(*c));
     int err;
-    if (c == NULL)
+    if (c == NULL || (given->arguments != NULL && given->arguments->broken)) {
+        free(c);
         return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
+    }
     *c = *given;
     c->host = h;
     err = ahost__protect(h, start, c);
@@ -155,7 +157,7 @@ static int start_call(ahost *h, const call *given, call **started) {
 
 static int check_call(ahost *h, const char *function, const char *name,
                       int needs) {
-    int err = ahost__check(h, function, needs | AHOST__GOING_ON);
+    int err = ahost__check(h, function, needs | AHOST__TAKES);
     if (err == AHOST_OK && name == NULL)
         err = ahost__refuse(h, AHOST_MISUSE, "%s: no name of a function",
                             function);
@@ -288,7 +290,7 @@ int ahost_reload(ahost *h, const char *component, ahost_done_function *done,
               .done = done,
               .data = data};
     int supported = 0;
-    int err = ahost__check(h, "ahost_reload", AHOST__GOING_ON);
+    int err = ahost__check(h, "ahost_reload", AHOST__TAKES);
     if (err == AHOST_OK)
         err = ahost__protect(h, check_reload, &supported);
     if (err == AHOST_OK && !supported)

@@ -267,6 +267,8 @@ int ahost_emit(ahost *h, const char *key, const ahost_value *event) {
         return err;
     if (key == NULL)
         return ahost__refuse(h, AHOST_MISUSE, "ahost_emit: no key");
+    if (event != NULL && event->broken)
+        return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
     return ahost__protect(h, emit, &t);
 }
 
@@ -288,5 +290,7 @@ int ahost_bus_publish(ahost *h, const char *message, const ahost_value *list) {
         return err;
     if (message == NULL)
         return ahost__refuse(h, AHOST_MISUSE, "ahost_bus_publish: no message");
+    if (list != NULL && list->broken)
+        return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
     return ahost__protect(h, publish, &t);
 }

@@ -21,27 +21,23 @@ struct ahost__guest {
     uv_idle_t idle;
     int handles; /* that are not closed yet */
     int due;     /* the host has something to do */
-    int told;    /* of its end */
     ahost_ended_function *ended;
     void *data;
 };
 
-static void on_due(ahost__guest *guest) {
-    guest->due = 1;
-}
-
 static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
-    on_due(poll->data);
+    ((ahost__guest *)poll->data)->due = 1;
 }
 
 static void on_time(uv_timer_t *timer) {
-    on_due(timer->data);
+    ((ahost__guest *)timer->data)->due = 1;
 }
 
+/* It only keeps the program's loop from sleeping. */
 static void on_idle(uv_idle_t *idle) {
-    on_due(idle->data);
+    (void)idle;
 }
 
 /* The program's loop is about to sleep: not for longer than the host may. */
@@ -78,7 +74,6 @@ static void on_check(uv_check_t *check) {
     if (h->inside > 0 || ahost__step(h, 0))
         return;
     rest(guest);
-    guest->told = 1;
     if (guest->ended != NULL)
         guest->ended(h, guest->data, h->exit_status);
 }

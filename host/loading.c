@@ -159,7 +159,7 @@ static int load(ahost *h, lua_CFunction fn, loading *what) {
 
 int ahost_load_file(ahost *h, const char *path) {
     loading script = {.path = path};
-    int err = ahost__check(h, "ahost_load_file", AHOST__GOING_ON);
+    int err = ahost__check(h, "ahost_load_file", AHOST__TAKES);
     if (err != AHOST_OK)
         return err;
     if (path == NULL)
@@ -169,7 +169,7 @@ int ahost_load_file(ahost *h, const char *path) {
 
 int ahost_load_string(ahost *h, const char *source, const char *name) {
     loading script = {.source = source, .name = name};
-    int err = ahost__check(h, "ahost_load_string", AHOST__GOING_ON);
+    int err = ahost__check(h, "ahost_load_string", AHOST__TAKES);
     if (err != AHOST_OK)
         return err;
     if (source == NULL || name == NULL)
@@ -181,7 +181,7 @@ int ahost_load_string(ahost *h, const char *source, const char *name) {
 int ahost_load_config(ahost *h, const char *const *files,
                       const char *const *sets) {
     loading configuration = {.files = files, .sets = sets};
-    int err = ahost__check(h, "ahost_load_config", AHOST__GOING_ON);
+    int err = ahost__check(h, "ahost_load_config", AHOST__TAKES);
     if (err != AHOST_OK)
         return err;
     if (files == NULL || files[0] == NULL)

@@ -65,8 +65,6 @@ static void push(lua_State *L, const ahost_value *value, int depth) {
 
 void ahost__push_value(lua_State *L, const ahost_value *value) {
     luaL_checkstack(L, 4, "values");
-    if (value != NULL && value->broken)
-        luaL_error(L, "not enough memory");
     if (value == NULL || value->kind == AHOST_NULL)
         lua_pushnil(L);
     else
@@ -79,8 +77,6 @@ int ahost__push_items(lua_State *L, const ahost_value *list) {
         return 0;
     if (list->kind != AHOST_LIST)
         luaL_error(L, "arguments are given as a list");
-    if (list->broken)
-        luaL_error(L, "not enough memory");
     if (count > 200)
         luaL_error(L, "too many arguments (%d, of 200)", (int)count);
     luaL_checkstack(L, (int)count + 4, "arguments");
