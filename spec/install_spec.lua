@@ -115,6 +115,14 @@ lib/pkgconfig/ahost.pc
       ldd a.out | grep libahost.so.0 >log]])
   end)
 
+  with_installed("works opened at run time, RTLD_LOCAL, in several copies", function()
+    at:run "cc $CFLAGS -I$prefix/include -o run $root/spec/embed/dlopen.c"
+    assert.equal("one.so\t[1,2]\t3\ntwo.so\t[1,2]\t3\n", at:run [[
+      ! ldd run | grep libahost
+      cp $prefix/lib/libahost.so one.so; cp one.so two.so
+      LD_LIBRARY_PATH=. ./run one.so two.so]])
+  end)
+
   with_installed("lets programs contain the static library by pkg-config", function()
     assert.equal(OUTPUT, at:run [[
       flags=$(pkg-config --static --cflags --libs ahost | sed s/-lahost/-l:libahost.a/)
