@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "activation.h"
+#include "lease.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -34,6 +35,7 @@ void ahost__finish(ahost *h) {
 
 void ahost__finished(ahost *h) {
     h->finished = 1;
+    ahost__leases_close(h);
     uv_stop(h->loop); /* the loop is ours alone */
 }
 
@@ -166,6 +168,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->log_rules);
     ahost__list_init(&h->captures);
     ahost__list_init(&h->requests);
+    ahost__list_init(&h->stages);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->limits);
@@ -174,6 +177,9 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->retirees);
     ahost__list_init(&h->calls);
     ahost__list_init(&h->program_ends);
+    ahost__list_init(&h->leases);
+    ahost__list_init(&h->udp_sockets);
+    ahost__list_init(&h->drains);
     for (int i = 0; i < 3; i++)
         h->standard_flags[i] = -1;
     h->report_job.run = report_stop;

@@ -89,23 +89,39 @@ function embedding.reload(component) return find_application():reload(component)
 
 local function directory_of(file) return file:match("^(.*)/[^/]*$") end
 
+-- Puts into effect what a configuration says about the host. -> true | nil, err
+local function apply(values, keys)
+  runtime.stop_timeout(keys.stop_timeout)
+  if values.logging == nil then return true end
+  return log.configure(values.logging)
+end
+
+-- Where the configuration is from, for reloads.
+local function source_of(files, sets)
+  return {
+    load = function() return config.load(files, { set = sets }) end,
+    apply = apply,
+    files = function() return files end,
+  }
+end
+
+local function search_beside(directory)
+  if not directory then return end
+  package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory, package.path)
+end
+
 -- -> application | nil, err
 local function build(files, sets)
-  local values, err = config.load(files, { set = sets })
+  local source <const> = source_of(files, sets)
+  local values, err = source.load()
   if not values then return nil, err end
   local keys, wrong = schema.check(values)
   if not keys then return nil, wrong end
-  runtime.stop_timeout(keys.stop_timeout)
-  if values.logging ~= nil then
-    local ok, problem = log.configure(values.logging)
-    if not ok then return nil, problem end
-  end
+  local ok, problem = apply(values, keys)
+  if not ok then return nil, problem end
   local directory <const> = directory_of(files[1])
-  if directory then
-    package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory,
-      package.path)
-  end
-  return application.new(values, { directory = directory })
+  search_beside(directory)
+  return application.new(values, { directory = directory, source = source })
 end
 
 --- Runs the application that configuration files describe, and ends the host with its

@@ -174,6 +174,40 @@ static const char *file(const char *name, const char *text) {
     return at;
 }
 
+static int reloads;
+
+static void on_reloaded(ahost *h, void *data, int code,
+                        const ahost_value *report) {
+    (void)h;
+    assert(data == &reloads && code == AHOST_OK);
+    reloads += ahost_value_boolean(ahost_map_get(report, "ok"), -100) ? 1 : 100;
+}
+
+static void reload_and_wait(ahost *h) {
+    int before = reloads;
+    assert(ahost_reload(h, NULL, on_reloaded, &reloads) == AHOST_OK);
+    while (reloads == before)
+        assert(ahost_step(h, 1000) == 1);
+}
+
+/* A file that has changed, then one that does not compile. */
+static void reload_root(ahost *h) {
+    ahost_value *result;
+    reloads = 0;
+    file("root.lua", "local Root = {}\n"
+                     "function Root:grow() return 'another one' end\n"
+                     "return Root\n");
+    reload_and_wait(h);
+    assert(reloads == 1);
+    assert(ahost_call(h, "", "grow", NULL, -1, &result) == AHOST_OK);
+    assert(strcmp(ahost_value_string(result, NULL), "another one") == 0);
+    ahost_value_free(result);
+    file("root.lua", "local Root = {\n");
+    reload_and_wait(h);
+    assert(reloads == 101);
+    assert(ahost_call(h, "", "grow", NULL, -1, NULL) == AHOST_OK);
+}
+
 static void test_configuration(void) {
     const char *files[] = {file("app.yaml", "component:\n"
                                             "  type: ./root.lua\n"
@@ -216,6 +250,7 @@ static void test_configuration(void) {
     assert(ahost_call(h, "other", "nothing", NULL, -1, NULL) ==
            AHOST_NOT_FOUND);
     assert(strstr(ahost_errmsg(h), "no component 'other'") != NULL);
+    reload_root(h);
     ahost_stop(h);
     assert(ahost_run(h) == 0);
     ahost_close(h);
@@ -338,6 +373,9 @@ static void test_components(void) {
     assert(strstr(calls, "start a;close a;") != NULL);
     ahost_close(h);
     assert(ahost_reload(NULL, NULL, NULL, NULL) == AHOST_MISUSE);
+    h = open_host(0);
+    assert(ahost_reload(h, NULL, NULL, NULL) == AHOST_NOT_FOUND);
+    ahost_close(h);
 }
 
 int main(void) {

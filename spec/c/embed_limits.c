@@ -215,7 +215,11 @@ static void open_and_close(int i) {
 }
 
 static void test_many(void) {
+#if defined(__SANITIZE_THREAD__)
+    enum { MANY = 200, FIRST = 100 };
+#else
     enum { MANY = 10000, FIRST = 500 };
+#endif
     int open = descriptors();
     long memory = 0;
     for (int i = 0; i < MANY; i++) {
