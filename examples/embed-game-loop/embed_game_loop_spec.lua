@@ -43,4 +43,18 @@ end
     assert.matches("the rules are broken", result.err)
     assert.matches("number expected", result.out)
   end)
+
+  with_installed("takes new rules while it runs, unless they are wrong", function()
+    local out <const> = at:run [[
+      cp $root/examples/embed-game-loop/game.yaml .
+      ./game 100000 >out 2>log & trap "kill $!" EXIT
+      appears() { until grep "$1" out; do sleep 0.02; done; }
+      appears 'frame 30:' >/dev/null
+      sed -i 's/direction \* self/2 * direction * self/' rules.lua
+      appears 'the rules are new'
+      echo 'x x' >>rules.lua
+      appears 'the rules stay as they are']]
+    assert.matches("^the rules are new\n", out)
+    assert.matches("rules.lua:%d+: <eof> expected near 'x'\n$", out)
+  end)
 end)

@@ -68,6 +68,23 @@ static void wait_for(struct timespec *next) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL);
 }
 
+/* Hears what has come of a reload: {ok=, components={[path]={ok=, err=}}}. */
+static void on_reloaded(ahost *host, void *data, int code,
+                        const ahost_value *report) {
+    const ahost_value *components = ahost_map_get(report, "components");
+    const ahost_value *one = NULL;
+    (void)host;
+    (void)data;
+    if (code != AHOST_OK)
+        printf("not reloaded: %s\n", ahost_value_string(report, NULL));
+    for (size_t i = 0; ahost_map_entry(components, i, &one) != NULL; i++)
+        if (ahost_value_boolean(ahost_map_get(one, "ok"), 0))
+            printf("the rules are new\n");
+        else
+            printf("the rules stay as they are: %s\n",
+                   ahost_value_string(ahost_map_get(one, "err"), NULL));
+}
+
 /* Plays until the frames are over or the host has ended by itself. */
 static void play(ahost *host, const struct player *player, long frames) {
     struct timespec next;
@@ -75,6 +92,8 @@ static void play(ahost *host, const struct player *player, long frames) {
     for (long frame = 1; frame <= frames && ahost_step(host, 0) == 1; frame++) {
         publish_frame(host, 1.0 / FRAMES_PER_SECOND);
         draw(player, frame);
+        if (frame % FRAMES_PER_SECOND == 0)
+            ahost_reload(host, NULL, on_reloaded, NULL);
         wait_for(&next);
     }
 }
