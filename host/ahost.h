@@ -475,11 +475,12 @@ AHOST_API ahost *ahost_invocation_host(const ahost_invocation *call);
 
 /*
  * Publishes a pointer as a resource: Lua code finds it with ctx:require(key)
- * and calls its methods. A key is "type" or "type/name". It appears where code
- * of Lua would publish: inside callbacks of a component (ahost_component) in
- * that component's context, to be withdrawn with it; elsewhere for the whole
- * host, until it ends. The pointer must be valid until type->destroy is called,
- * which is not done when this fails. AHOST_CONFLICT: the key is taken.
+ * and calls its methods. A key is "type" or "type/name". In a function of a
+ * component (ahost_component), or one that Lua code has called, it is published
+ * where that is: by the component, and withdrawn with it. Elsewhere it is there
+ * for the whole host, until that ends. The pointer must be valid until
+ * type->destroy is called, which is not done when this fails. AHOST_CONFLICT:
+ * the key is taken.
  */
 AHOST_API int ahost_publish(ahost *host, const char *key, void *pointer,
                             const ahost_type *type);
