@@ -32,7 +32,7 @@ int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
-    X("ahost.component.code.core", ahost__open_component_code)                                     \
+    X("ahost.component.code.core", ahost__open_component_code)                 \
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
@@ -46,7 +46,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.log.sinks", ahost__open_log_sinks)                                \
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.pdict.file", ahost__open_pdict_file)                              \
-    X("ahost.process", ahost__open_process)                                    \
+    X("ahost.process.core", ahost__open_process)                               \
     X("ahost.run.loop", ahost__open_run_loop)                                  \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \

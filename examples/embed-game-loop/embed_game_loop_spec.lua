@@ -47,7 +47,7 @@ end
   with_installed("takes new rules while it runs, unless they are wrong", function()
     local out <const> = at:run [[
       cp $root/examples/embed-game-loop/game.yaml .
-      ./game 100000 >out 2>log & trap "kill $!" EXIT
+      : >out; ./game 100000 >>out 2>log & trap "kill $!" EXIT
       appears() { until grep "$1" out; do sleep 0.02; done; }
       appears 'frame 30:' >/dev/null
       sed -i 's/direction \* self/2 * direction * self/' rules.lua
