@@ -32,7 +32,6 @@
 #ifndef AHOST_LUA_H
 #define AHOST_LUA_H
 
-#include <lua.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -41,6 +40,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include <lua.h> /* which does not say itself that it is C */
 
 /* The host's Lua state: its main coroutine, which is not a task. Whoever uses
  * it leaves its stack as it was and calls nothing unprotected that may raise.

@@ -191,10 +191,17 @@ int ahost__protect(ahost *h, lua_CFunction fn, void *data) {
     return err;
 }
 
+/* The module stays where it was put when it was first needed. */
 void ahost__push_embedding(lua_State *L, const char *name) {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "ahost.embedding");
-    lua_call(L, 1, 1);
+    static const char module_key;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_getglobal(L, "require");
+        lua_pushliteral(L, "ahost.embedding");
+        lua_call(L, 1, 1);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+    }
     lua_getfield(L, -1, name);
     lua_remove(L, -2);
 }

@@ -32,7 +32,8 @@ static int nothing_more(lua_State *L, int status, lua_KContext unused) {
     return 0;
 }
 
-/* A component that the main function returned becomes an application. */
+/* A component that the main function returned becomes an application. It leaves
+ * process signals alone where the program has nothing to do with them. */
 static int main_returned(lua_State *L, int status, lua_KContext unused) {
     if (!is_component(L))
         return nothing_more(L, status, unused);
@@ -41,7 +42,8 @@ static int main_returned(lua_State *L, int status, lua_KContext unused) {
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "run_component");
     lua_pushvalue(L, -3);
-    lua_callk(L, 1, 0, 0, nothing_more);
+    lua_pushboolean(L, ahost__of(L)->passed_signals != 0);
+    lua_callk(L, 2, 0, 0, nothing_more);
     return nothing_more(L, status, unused);
 }
 
@@ -154,6 +156,9 @@ static int load(ahost *h, lua_CFunction fn, loading *what) {
         return err;
     ahost__ready_begin(h);
     h->loading = NULL;
+    if (h->load_code == AHOST_OK && h->root->failed)
+        return ahost__refuse(h, AHOST_FAILED,
+                             "a task has failed meanwhile: see the log");
     return h->load_code;
 }
 

@@ -479,13 +479,14 @@ end
 
 --- Runs a component that a script has returned, and ends the host with its status.
 ---@param component table
-function application.run_component(component)
+---@param process_signals boolean    as of ahost.ApplicationOptions
+function application.run_component(component, process_signals)
   local app, err = application.new({}, { component = component })
   if not app then
     log.get("ahost.application"):error("%s", err.message)
     return host.stop(2)
   end
-  host.stop(app:run { stops = true, process_signals = true })
+  host.stop(app:run { stops = true, process_signals = process_signals })
 end
 
 return application

@@ -28,7 +28,9 @@ end
 
 -- "game.update" in the globals
 local function find_global(name)
-  local found = _G
+  local found = _G[name]
+  if found ~= nil then return found end
+  found = _G
   for part in name:gmatch "[^.]+" do
     found = type(found) == "table" and found[part] or nil
   end
