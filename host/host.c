@@ -11,12 +11,15 @@
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
+#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
+#include "thread.h"
 #include "value.h"
 
 static const double log_flush_time = 2;
+static const double work_time = 2;
 
 /* ---- the end ------------------------------------------------------------ */
 
@@ -177,6 +180,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->retirees);
     ahost__list_init(&h->calls);
     ahost__list_init(&h->program_ends);
+    ahost__list_init(&h->pools);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
@@ -292,10 +296,22 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
+/* Nobody waits any more for what threads are at, but a file is to be complete.
+ */
+static void end_work(ahost *h) {
+    size_t left = ahost__pools_end(h, work_time);
+    if (left > 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost",
+                   "%zu jobs in threads have not ended and are abandoned",
+                   left);
+}
+
 static void close_parts(ahost *h) {
     ahost__tell_ended(h);
     if (h->stays)
         ahost__keep_running(h, -1);
+    end_work(h);
+    ahost__threads_detach(h);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
@@ -313,6 +329,7 @@ static void end(ahost *h) {
 
 static void free_parts(ahost *h) {
     ahost__connections_free(h);
+    ahost__threads_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
