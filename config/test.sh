@@ -135,7 +135,7 @@ stage() {
     fuzz) fuzz_all ;;
     lint)
         check clang-format --dry-run -Werror \
-            $(find host spec -name '*.[ch]' | sort)
+            $(find host spec examples -name '*.[ch]' | sort)
         check luacheck --quiet --no-color lua components spec examples
         ;;
     *)
@@ -148,7 +148,7 @@ stage() {
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 
-sh config/packages/install.sh build test || exit 1
+sh config/packages/install.sh build test reference || exit 1
 [ $# -gt 0 ] || set -- plain examples asan gcstress fuzz lint
 for name in "$@"; do
     started=$(date +%s)

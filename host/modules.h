@@ -8,6 +8,7 @@
 
 #include "bus.h"
 #include "component.h"
+#include "embed.h"
 #include "journal.h"
 #include "json.h"
 #include "net.h"
@@ -22,6 +23,7 @@ int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
+int ahost__open_run_loop(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
@@ -37,6 +39,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
     X("ahost.control.introspection", ahost__open_introspection)                \
+    X("ahost.embedding.host", ahost__open_embedding)                           \
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.fs.core", ahost__open_fs)                                         \
     X("ahost.host.core", ahost__open_host)                                     \
@@ -47,6 +50,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.pdict.file", ahost__open_pdict_file)                              \
     X("ahost.process.core", ahost__open_process)                               \
+    X("ahost.run.loop", ahost__open_run_loop)                                  \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.systemd.protocol", ahost__open_systemd)                           \

@@ -11,6 +11,7 @@ local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local dependencies <const> = require "ahost.component.dependencies"
 local control <const> = require "ahost.control"
+local embedding <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
@@ -305,6 +306,7 @@ function Application:open(outer)
   metrics.open(self)
   self.control = control.new(self)
   self.ctx:publish("control", self.control, { doc = "the control socket" })
+  embedding.opened(self.ctx, self.bus)
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)
@@ -478,13 +480,14 @@ end
 
 --- Runs a component that a script has returned, and ends the host with its status.
 ---@param component table
-function application.run_component(component)
+---@param process_signals boolean    as of ahost.ApplicationOptions
+function application.run_component(component, process_signals)
   local app, err = application.new({}, { component = component })
   if not app then
     log.get("ahost.application"):error("%s", err.message)
     return host.stop(2)
   end
-  host.stop(app:run { stops = true, process_signals = true })
+  host.stop(app:run { stops = true, process_signals = process_signals })
 end
 
 return application

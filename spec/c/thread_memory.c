@@ -45,11 +45,8 @@ static const char channel_script[] =
     "channel:try_put({'x'})\n"
     "for value in channel:items() do channel:close() end\n";
 
-static void count_record(void *data, int level, const char *logger,
-                         const char *text) {
-    (void)level;
-    (void)logger;
-    assert(text != NULL);
+static void count_record(void *data, const ahost_record *record) {
+    assert(record->text != NULL);
     ++*(int *)data;
 }
 
