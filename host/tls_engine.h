@@ -61,7 +61,7 @@ typedef struct ahost__tls_settings {
     ahost__tls_verify verify;
     const char *authorities;      /* PEM, or NULL: those of the system */
     const char *authorities_name; /* for messages */
-    int min_version;              /* 10 to 13: TLS 1.0 to 1.3 */
+    int min_version, max_version; /* 10 to 13: TLS 1.0 to 1.3 */
     const char *ciphers;          /* of TLS 1.2 and older, or NULL */
     const char *protocols;        /* of ALPN, each behind a byte of its size */
     size_t protocols_size;

@@ -88,6 +88,7 @@ static void read_settings(lua_State *L, int arg, ahost__tls_settings *to) {
     to->authorities = get_text(L, arg, "authorities", NULL);
     to->authorities_name = get_text(L, arg, "authorities_name", NULL);
     to->min_version = (int)ahost__opt_number(L, arg, "min_version", 12);
+    to->max_version = (int)ahost__opt_number(L, arg, "max_version", 13);
     to->ciphers = get_text(L, arg, "ciphers", NULL);
     to->protocols = get_text(L, arg, "protocols", &to->protocols_size);
     read_identities(L, arg, to);

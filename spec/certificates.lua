@@ -59,6 +59,17 @@ function certificates.has_tls()
   return (require("ahost.loadable").open("tls", tls.needs)) ~= nil
 end
 
+--- What stands for `describe` where TLS is needed: without it, it says so.
+---@param describe fun(name: string, fn: fun())    busted's
+---@param pending fun(name: string)                busted's
+---@return fun(name: string, fn: fun())
+function certificates.describer(describe, pending)
+  if certificates.has_tls() then return describe end
+  return function(name)
+    pending(name .. " is not tested: ahost was built without OpenSSL")
+  end
+end
+
 local directory
 
 --- The directory of the certificates: NAME.crt and NAME.key for ca, other, server,

@@ -219,6 +219,7 @@ static SSL_CTX *new_ssl(tls_context *context,
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_id_context(ssl, session_id, sizeof(session_id));
     SSL_CTX_set_min_proto_version(ssl, version_of(settings->min_version));
+    SSL_CTX_set_max_proto_version(ssl, version_of(settings->max_version));
     if (settings->min_version < 12) /* their hashes are below every level */
         SSL_CTX_set_security_level(ssl, 0);
     set_callbacks(ssl, context);

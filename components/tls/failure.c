@@ -77,10 +77,10 @@ static void write_verdict(const tls_connection *c, const char *reason,
         snprintf(text, size,
                  "is self-signed, and not among those that are trusted");
     else if (strcmp(reason, "unknown-issuer") == 0)
-        snprintf(text, size, "is issued by %s, which is not trusted",
+        snprintf(text, size, "is issued by \"%s\", which is not trusted",
                  culprit->issuer);
     else if (strcmp(reason, "hostname") == 0)
-        snprintf(text, size, "is not for %s but for %s", c->hostname,
+        snprintf(text, size, "is not for \"%s\" but for %s", c->hostname,
                  culprit->names[0] != '\0' ? culprit->names : "no name at all");
     else
         snprintf(text, size, "is refused: %s",
@@ -94,9 +94,8 @@ void tls_explain_certificate(const tls_connection *c,
     failure->is_certificate = 1;
     snprintf(failure->reason, sizeof(failure->reason), "%s", reason);
     write_verdict(c, reason, verdict, sizeof(verdict));
-    snprintf(failure->text, sizeof(failure->text), "the certificate %.120s%s%s",
-             c->culprit.subject, c->culprit.subject[0] != '\0' ? " " : "",
-             verdict);
+    snprintf(failure->text, sizeof(failure->text),
+             "the certificate \"%.120s\" %s", c->culprit.subject, verdict);
 }
 
 /* ---- the protocol ------------------------------------------------------- */

@@ -20,7 +20,8 @@ local CLIENT_CERTIFICATES <const> = { none = 0, optional = 1, required = 2 }
 -- The options and their types; those of one side only.
 local OPTIONS <const> = {
   ca = "string table", cert = "string", key = "string", password = "string",
-  alpn = "table", min_version = "string number", ciphers = "string",
+  alpn = "table", min_version = "string number",
+  max_version = "string number", ciphers = "string",
   handshake_timeout = "number", allow_truncation = "boolean", context = "table",
   server = "boolean",
 }
@@ -39,6 +40,7 @@ local SERVER_OPTIONS <const> = {
 ---@field password? string                of the key
 ---@field alpn? string[]                  application protocols, the best first
 ---@field min_version? string             "1.0" to "1.3" ("1.2")
+---@field max_version? string             ("1.3")
 ---@field ciphers? string                 of TLS 1.2 and older, as OpenSSL names them
 ---@field handshake_timeout? number       seconds (10)
 ---@field allow_truncation? boolean       the end of a connection without close_notify is
@@ -112,9 +114,18 @@ local function check_sense(options, is_server)
   if timeout < 0 then misuse("'handshake_timeout' must be >= 0 seconds") end
 end
 
-local function min_version(options)
-  local name <const> = tostring(options.min_version or "1.2")
-  return VERSIONS[name] or misuse("'min_version' must be 1.0, 1.1, 1.2 or 1.3, not %s", name)
+local function version(options, option, default)
+  local name <const> = tostring(options[option] or default)
+  return VERSIONS[name]
+    or misuse("'%s' must be 1.0, 1.1, 1.2 or 1.3, not %s", option, name)
+end
+
+-- -> the least and the greatest version
+local function versions(options)
+  local least <const> = version(options, "min_version", "1.2")
+  local greatest <const> = version(options, "max_version", "1.3")
+  if least > greatest then misuse("'min_version' is greater than 'max_version'") end
+  return least, greatest
 end
 
 -- The protocols of ALPN as they are sent.
@@ -199,11 +210,12 @@ end
 local function make_settings(options, is_server)
   local opened <const> = open_engine()
   local trusted, trusted_name = authorities(options)
+  local least, greatest = versions(options)
   local settings, err = core.settings(opened, {
     server = is_server,
     verify_level = verify_level(options, is_server),
     authorities = trusted, authorities_name = trusted_name,
-    min_version = min_version(options),
+    min_version = least, max_version = greatest,
     ciphers = options.ciphers,
     protocols = protocols(options),
     identities = identities(options),
@@ -268,8 +280,8 @@ local plain <const> = {}
 -- What tells apart the contexts of options without files, or nil.
 local function plain_key(options, is_server)
   if is_server or options.ca or options.cert then return nil end
-  return ("%s %s %s %s %s %s"):format(options.verify, options.min_version,
-    options.ciphers, options.handshake_timeout, options.allow_truncation,
+  return ("%s %s %s %s %s %s %s"):format(options.verify, options.min_version,
+    options.max_version, options.ciphers, options.handshake_timeout, options.allow_truncation,
     protocols(options))
 end
 
