@@ -18,13 +18,13 @@ local function exists(path)
 end
 
 local function missing(name, needs)
-  return errors.new("NOTFOUND", ("ahost was built without %s, which %s needs: install %s "
-    .. "and build it again"):format(needs.library, name, needs.build), { op = name })
+  return errors.new("NOTFOUND", ("%s needs %s, which this ahost was built without: "
+    .. "install %s and build it again"):format(name, needs.library, needs.build))
 end
 
 local function unloadable(name, needs, reason)
   return errors.new("NOTFOUND", ("%s needs %s, which cannot be loaded: %s; install %s")
-    :format(name, needs.library, reason, needs.package), { op = name })
+    :format(name, needs.library, reason, needs.package))
 end
 
 --- Loads a part.
