@@ -87,7 +87,8 @@ certificates.describer(describe, pending)("TLS", function()
   it("takes any certificate where nothing is to be verified", function()
     local listener <close> = assert(net.listen("127.0.0.1:0", { tls = files "self" }))
     local accepting <const> = task.spawn(listener.accept, listener)
-    local a <close> = assert(net.connect(listener:address(), { tls = { verify = false } }))
+    local a <close> = assert(net.connect(listener:address(),
+      { tls = { verify = false } }))
     local b <close> = assert(accepting:join())
     assert(b:tls())
     assert.equal("CN=self", a:tls().peer.subject)
@@ -151,8 +152,9 @@ certificates.describer(describe, pending)("TLS", function()
   end)
 
   -- What a server says about a peer that is no TLS client.
-  local function meet(text, how)
-    local listener <close> = assert(net.listen("127.0.0.1:0", { tls = how or files "server" }))
+  local function meet(text)
+    local listener <close> = assert(net.listen("127.0.0.1:0",
+      { tls = files "server" }))
     local accepting <const> = task.spawn(listener.accept, listener)
     local raw <close> = assert(net.connect(listener:address()))
     local b <close> = assert(accepting:join())
@@ -275,7 +277,8 @@ certificates.describer(describe, pending)("TLS", function()
       [{ min_version = "1.4" }] = "'min_version' must be 1.0, 1.1, 1.2 or 1.3, not 1.4",
       [{ min_version = 1.3, max_version = "1.2" }] =
         "'min_version' is greater than 'max_version'",
-      [{ alpn = { "" } }] = "'alpn' must be a list of names of 1 to 255 bytes, not  (the 1.)",
+      [{ alpn = { "" } }] =
+        "'alpn' must be a list of names of 1 to 255 bytes, not  (the 1.)",
       [{ handshake_timeout = -1 }] = "'handshake_timeout' must be >= 0 seconds",
       [{ context = {} }] = "'context' must be what ahost.tls.client or .server returns",
       [{ context = tls.server(files "server") }] = "it is made for a server",

@@ -44,7 +44,10 @@ local Tls <const> = {
       values = { "1.0", "1.1", "1.2", "1.3" },
       doc = "the oldest version of TLS to speak (1.2)",
     },
-    handshake_timeout = { type = "duration", doc = "how long a handshake may take (10s)" },
+    handshake_timeout = {
+      type = "duration",
+      doc = "how long a handshake may take (10s)",
+    },
   },
 }
 
@@ -72,7 +75,8 @@ end
 
 function Tls:init()
   local is_server <const> = self.config.role == "server"
-  refuse(self, is_server and CLIENT_ONLY or SERVER_ONLY, is_server and "client" or "server")
+  refuse(self, is_server and CLIENT_ONLY or SERVER_ONLY,
+    is_server and "client" or "server")
 end
 
 function Tls:start(ctx)

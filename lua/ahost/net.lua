@@ -171,9 +171,9 @@ end
 --- supervisor's, which is asked for it on the spot: it goes on listening when the worker
 --- has closed it or has ended, and `reuseport` has no effect.
 ---@param address ahost.Address    port 0 asks for any; ":8080" is all interfaces
----@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?, tls: ahost.net.Tls?}
----  tls: options of a server. The handshake of a connection goes on by itself: reads and
----  writes wait for it and tell of its failure, stream:tls() does nothing else
+---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?,
+---  tls: ahost.net.Tls?}    tls: options of a server. The handshake of a connection goes
+---  on by itself: reads and writes wait for it and tell of its failure
 ---@return ahost.Listener? listener    belongs to the current context
 ---@return ahost.Error? err            code EADDRINUSE, EACCES; NOTFOUND for "fd:name"...
 function net.listen(address, opts)

@@ -35,7 +35,7 @@ local SERVER_OPTIONS <const> = {
 ---@class ahost.tls.Options
 ---@field ca? string|string[]             trusted authorities: PEM, or a file of it; those
 ---  of the system if there are none
----@field cert? string                    the own certificate and its chain: PEM, or a file
+---@field cert? string                    its certificate and chain: PEM, or a file
 ---@field key? string                     its key: PEM, or a file
 ---@field password? string                of the key
 ---@field alpn? string[]                  application protocols, the best first
@@ -65,7 +65,7 @@ local Context <const> = {}
 Context.__index = Context
 Context.__name = "ahost.tls.Context"
 
--- Checking -------------------------------------------------------------------------------
+-- Checking ------------------------------------------------------------------------------
 
 local function misuse(text, ...) error("option 'tls': " .. text:format(...), 0) end
 
@@ -141,7 +141,7 @@ local function protocols(options)
   return #parts > 0 and table.concat(parts) or nil
 end
 
--- Reading --------------------------------------------------------------------------------
+-- Reading -------------------------------------------------------------------------------
 
 local function is_pem(text) return text:find("-----BEGIN ", 1, true) ~= nil end
 
@@ -177,8 +177,9 @@ local function identities(options)
   for _, host in ipairs(hosts) do
     local own = options.certificates[host]
     local prefix = ("certificates.%s."):format(host)
-    if type(own) ~= "table" or type(own.cert) ~= "string" or type(own.key) ~= "string" then
-      misuse("'certificates' must be tables {cert=, key=} by names, but '%s' is not", host)
+    if type(own) ~= "table" or type(own.cert) ~= "string"
+      or type(own.key) ~= "string" then
+      misuse("'certificates' must be tables {cert=, key=}, but that of '%s' is not", host)
     end
     list[#list + 1] = identity(host, prefix, own)
   end
@@ -233,7 +234,7 @@ local function prepare(options, is_server)
   error(result, 0)
 end
 
--- Contexts -------------------------------------------------------------------------------
+-- Contexts ------------------------------------------------------------------------------
 
 local function new_context(options, is_server)
   check_names(options, is_server)
@@ -249,8 +250,8 @@ end
 --- sense.
 ---@param options ahost.tls.Options
 ---@return ahost.tls.Context? context
----@return ahost.Error? err    code CONFIG: a file that cannot be read or is none; NOTFOUND:
----  ahost was built without OpenSSL
+---@return ahost.Error? err    code CONFIG: a file that cannot be read or is none;
+---  NOTFOUND: ahost was built without OpenSSL
 function tls.server(options) return new_context(options, true) end
 
 --- The same for clients: for net.connect.
@@ -281,8 +282,8 @@ local plain <const> = {}
 local function plain_key(options, is_server)
   if is_server or options.ca or options.cert then return nil end
   return ("%s %s %s %s %s %s %s"):format(options.verify, options.min_version,
-    options.max_version, options.ciphers, options.handshake_timeout, options.allow_truncation,
-    protocols(options))
+    options.max_version, options.ciphers, options.handshake_timeout,
+    options.allow_truncation, protocols(options))
 end
 
 --- The context that the option `tls` of a connection means. Raises on what is none.
@@ -315,7 +316,7 @@ function tls.context(option, is_server)
   return context
 end
 
--- Starting -------------------------------------------------------------------------------
+-- Starting ------------------------------------------------------------------------------
 
 local function is_address(host)
   return host:find(":", 1, true) ~= nil or host:match("^%d+%.%d+%.%d+%.%d+$") ~= nil
