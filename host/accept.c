@@ -15,29 +15,25 @@ typedef struct script_listener {
     ahost__listener listener;
     ahost__link acceptors;   /* waits of those who accept */
     ahost__tls_context *tls; /* counted; NULL: plain text */
-    int boxed, released;
+    int boxed, ended;
 } script_listener;
 
 /* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(script_listener *l) {
-    if (l->released && !l->boxed)
+    if (l->ended && !l->boxed)
         ahost__free(l->listener.host, l, sizeof(*l));
 }
 
-static void on_released(ahost__listener *listener) {
-    script_listener *l =
-        ahost__container_of(listener, script_listener, listener);
+/* May free it. */
+static void close_listener(script_listener *l) {
     ahost__tls_context_unref(l->tls);
     l->tls = NULL;
-    l->released = 1;
-    free_when_unused(l);
-}
-
-static void close_listener(script_listener *l) {
+    l->ended = 1;
     ahost__disown(&l->owned);
     ahost__settle_all(&l->acceptors, AHOST__CLOSED);
     ahost__listener_close(&l->listener);
+    free_when_unused(l);
 }
 
 static void close_owned(ahost__owned *owned) {
@@ -51,8 +47,13 @@ static void describe(lua_State *L, ahost__owned *owned) {
     lua_setfield(L, -2, "address");
 }
 
-static const ahost__owned_type owned_listener = {"listener", 1, close_owned, 0,
-                                                 describe};
+static void activate(ahost__owned *owned) {
+    ahost__lease_pass_on(
+        &ahost__container_of(owned, script_listener, owned)->listener);
+}
+
+static const ahost__owned_type owned_listener = {
+    "listener", 1, close_owned, 0, describe, close_owned, activate};
 
 /* A connection, or NULL as ahost__listener_accept; with TLS its handshake is
  * under way. */
@@ -75,6 +76,7 @@ static void on_ready(ahost__listener *listener) {
         if (s == NULL)
             return;
         ahost__stream_set_box((ahost__stream **)(intptr_t)w->value, s);
+        ahost__task_serve(ahost__wait_task(w));
         ahost__stream_own(s, ahost__wait_task(w)->current);
         ahost__settle(w, 0);
     }
@@ -107,7 +109,7 @@ int ahost__net_listen(lua_State *L) {
     l = ahost__alloc(h, sizeof(*l));
     if (l == NULL)
         return luaL_error(L, "not enough memory");
-    err = ahost__listener_open(h, &l->listener, &address, &options);
+    err = ahost__listener_open(ctx, &l->listener, &address, &options);
     if (err != 0) {
         ahost__free(h, l, sizeof(*l));
         return ahost__listener_fail(L, err, &address);
@@ -117,7 +119,6 @@ int ahost__net_listen(lua_State *L) {
     if (tls != NULL)
         tls->references++;
     l->listener.ready = on_ready;
-    l->listener.released = on_released;
     l->boxed = 1;
     *box = l;
     ahost__own(ctx, &l->owned, &owned_listener);
@@ -152,7 +153,7 @@ static int listener_accept(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     ahost__stream **box, *s;
     int err;
-    if (l->listener.fd < 0)
+    if (l->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "accept");
     ahost__context_check_open(L, ctx, "accept");
     box = ahost__stream_push_box(L);
@@ -161,6 +162,7 @@ static int listener_accept(lua_State *L) {
     s = accept_one(l, &err);
     if (s == NULL)
         return wait_for_connection(L, l, box, timeout);
+    ahost__task_serve(ahost__of(L)->current);
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, ctx);
     return 1;
@@ -196,7 +198,7 @@ static int listener_streams(lua_State *L) {
 /* listener:address() -> address | nil, err */
 static int listener_address(lua_State *L) {
     script_listener *l = check_listener(L, 1);
-    if (l->listener.fd < 0)
+    if (l->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "address");
     ahost__listener_push_address(L, &l->listener);
     return 1;
@@ -214,10 +216,7 @@ static int listener_gc(lua_State *L) {
         return 0;
     *box = NULL;
     l->boxed = 0;
-    if (l->released)
-        free_when_unused(l);
-    else
-        close_listener(l);
+    close_listener(l);
     return 0;
 }
 

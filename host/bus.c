@@ -167,7 +167,7 @@ static int bus_unsubscribe(lua_State *L) {
     lua_replace(L, 2);
     one = ahost__push_listener(L, ahost__context_current(L));
     if (one == NULL)
-        one = ahost__push_listener(L, NULL);
+        one = ahost__push_any_listener(L);
     if (one != NULL)
         ahost__listener_remove(L, one);
     lua_pushboolean(L, one != NULL);

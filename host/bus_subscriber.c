@@ -61,8 +61,12 @@ static void on_context_end(ahost__owned *owned) {
     ahost__settle_all(&s->mailbox.waiters, AHOST__CLOSED);
 }
 
-static const ahost__owned_type owned_subscriber = {"subscriber", 0,
-                                                   on_context_end};
+static const ahost__owned_type owned_subscriber = {
+    "subscriber", 0, on_context_end, .retire = on_context_end};
+
+static int hears(const subscriber *s) {
+    return s->listens && s->owned.ctx != NULL && !s->owned.ctx->staged;
+}
 
 /* Has the subscriber at index `box` hear the message at `message` of the bus at
  * `bus`. */
@@ -103,7 +107,7 @@ void ahost__channel_tell(lua_State *L, ahost__channel *channel, int last) {
     end = lua_gettop(L);
     for (int box = item + 2; box <= end; box++) {
         subscriber *s = lua_touserdata(L, box);
-        if (s != NULL && s->listens)
+        if (s != NULL && hears(s))
             ahost__mailbox_deliver(L, &s->mailbox, box, item);
     }
     lua_settop(L, top);

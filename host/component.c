@@ -10,7 +10,7 @@
 
 #include <lauxlib.h>
 
-#include "host.h"
+#include "generation.h"
 #include "loader.h"
 #include "modules.h"
 #include "resource.h"
@@ -76,6 +76,50 @@ static int place(lua_State *L) {
     ahost__list_remove(&ctx->link);
     ahost__list_append(oldest(L, ctx->parent), &ctx->link);
     return 0;
+}
+
+/* runtime.arrange(contexts): makes them older than each other in the order of
+ * the array, the first one the newest; each among the children of its parent.
+ */
+static int arrange(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    for (lua_Integer i = luaL_len(L, 1); i >= 1; i--) {
+        ahost__context *ctx;
+        lua_rawgeti(L, 1, i);
+        ctx = ahost__check_context(L, -1);
+        if (ahost__linked(&ctx->link)) {
+            ahost__list_remove(&ctx->link);
+            ahost__list_append(&ctx->parent->children, &ctx->link);
+        }
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+/* runtime.call(fn, ...) -> true, results | false, err: a call that may not wait
+ */
+static int call(lua_State *L) {
+    int status;
+    luaL_checkany(L, 1);
+    status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    lua_pushboolean(L, status == LUA_OK);
+    lua_insert(L, 1);
+    return lua_gettop(L);
+}
+
+/* runtime.within(ctx, fn, ...) -> results of fn, which may not wait and for
+ * which the context is the current one */
+static int within(lua_State *L) {
+    ahost__context *ctx = ahost__check_context(L, 1), *before;
+    ahost__task *task = ahost__of(L)->current;
+    int status;
+    luaL_argcheck(L, task != NULL, 1, "only in a task");
+    ahost__context_check_open(L, ctx, "within");
+    before = task->current;
+    task->current = ctx;
+    status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    task->current = before;
+    return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
 }
 
 /* ---- the end of a component --------------------------------------------- */
@@ -169,22 +213,40 @@ static int limits(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg functions[] = {{"application", new_application},
-                                     {"context", new_context},
-                                     {"place", place},
-                                     {"wait", wait_end},
-                                     {"failure", failure},
-                                     {"failed_late", failed_late},
-                                     {"published", ahost__resource_published},
-                                     {"held", ahost__resource_held},
-                                     {"watch", ahost__component_watch},
-                                     {"waiting", ahost__component_waiting},
-                                     {"stops", ahost__component_stops},
-                                     {"stop_timeout", stop_timeout},
-                                     {"limits", limits},
-                                     {"watchdog", ahost__component_watchdog},
-                                     {"bundled", ahost__bundled_components},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"application", new_application},
+    {"context", new_context},
+    {"place", place},
+    {"arrange", arrange},
+    {"call", call},
+    {"within", within},
+    {"wait", wait_end},
+    {"failure", failure},
+    {"failed_late", failed_late},
+    {"published", ahost__resource_published},
+    {"held", ahost__resource_held},
+    {"referred", ahost__resource_referred},
+    {"stage", ahost__stage_new},
+    {"staged", ahost__stage_staged},
+    {"override", ahost__stage_override},
+    {"commit", ahost__stage_commit},
+    {"announce", ahost__stage_announce},
+    {"replace", ahost__runtime_replace},
+    {"activate", ahost__runtime_activate},
+    {"retire", ahost__runtime_retire},
+    {"serves", ahost__runtime_serves},
+    {"drained", ahost__runtime_drained},
+    {"prepare_sockets", ahost__runtime_prepare_sockets},
+    {"keep_sockets", ahost__runtime_keep_sockets},
+    {"release_sockets", ahost__runtime_release_sockets},
+    {"watch", ahost__component_watch},
+    {"waiting", ahost__component_waiting},
+    {"stops", ahost__component_stops},
+    {"stop_timeout", stop_timeout},
+    {"limits", limits},
+    {"watchdog", ahost__component_watchdog},
+    {"bundled", ahost__bundled_components},
+    {NULL, NULL}};
 
 int ahost__open_component(lua_State *L) {
     ahost__open_starting(L);

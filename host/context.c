@@ -64,6 +64,23 @@ ahost__context *ahost__context_current(lua_State *L) {
                : h->root;
 }
 
+ahost__context *ahost__context_component(ahost__context *ctx) {
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
+int ahost__context_is_replaced(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    return ctx != NULL && ctx->replaced && !ctx->retired;
+}
+
+int ahost__context_serving(ahost__context *ctx) {
+    const ahost__task *task = ctx->host->current;
+    return task != NULL && task->serves &&
+           ahost__context_component(task->ctx) == ahost__context_component(ctx);
+}
+
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what) {
     if (ctx->state == AHOST__CONTEXT_CLOSED)
@@ -84,6 +101,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
                 const ahost__owned_type *type) {
     owned->ctx = ctx;
     owned->type = type;
+    owned->serving = (uint8_t)ahost__context_serving(ctx);
     ahost__list_append(&ctx->owned, &owned->link);
     if (type->keeps_running)
         count_keepers(ctx->host, 1);
@@ -200,8 +218,7 @@ static verdict spread_failure(ahost__context **ctx) {
 
 /* Whose components the context belongs to; NULL: nobody's. */
 static ahost__context *application_of(ahost__context *ctx) {
-    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
+    ctx = ahost__context_component(ctx);
     while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
         ctx = ctx->parent;
     return ctx;
@@ -389,19 +406,27 @@ static int context_state(lua_State *L) {
     return 1;
 }
 
-/* Pushes the data attribute whose name is at index 2, the nearest one. That of
- * a lazy resource is the resource. */
+/* Pushes the data attribute that the context itself has by the name at index 2,
+ * or nothing. */
+static int push_own_attribute(lua_State *L, ahost__context *ctx) {
+    if (!ctx->has_attributes)
+        return 0;
+    ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+        return 1;
+    lua_pop(L, 2);
+    return 0;
+}
+
+/* The nearest one. That of a lazy resource is the resource. */
 static int push_attribute(lua_State *L, ahost__context *ctx) {
+    int staged = ctx->staged;
     for (; ctx != NULL; ctx = ctx->parent) {
-        if (!ctx->has_attributes)
-            continue;
-        ahost__context_push_field(L, ctx, AHOST__SIDE_ATTRIBUTES);
-        lua_pushvalue(L, 2);
-        if (lua_rawget(L, -2) == LUA_TFUNCTION)
-            return ahost__resource_attribute(L);
-        if (!lua_isnil(L, -1))
-            return 1;
-        lua_pop(L, 2);
+        ahost__context *stage = staged ? ahost__stage_of(ctx) : NULL;
+        if ((stage != NULL && push_own_attribute(L, stage)) ||
+            push_own_attribute(L, ctx))
+            return lua_isfunction(L, -1) ? ahost__resource_attribute(L) : 1;
     }
     return 0;
 }
@@ -415,8 +440,7 @@ static int push_special(lua_State *L, ahost__context *ctx, const char *name) {
             ahost__push_context(L, ctx->parent);
         return 1;
     }
-    return strcmp(name, "published") == 0 &&
-           ahost__push_published(L, ahost__resource_home(ctx));
+    return strcmp(name, "published") == 0 && ahost__push_published(L, ctx);
 }
 
 /* Upvalue: the methods. */

@@ -34,6 +34,7 @@ struct ahost__owned {
     ahost__link link;
     ahost__context *ctx; /* NULL while nobody owns it */
     const ahost__owned_type *type;
+    uint8_t serving; /* a task of a connection has opened it */
 };
 
 typedef enum ahost__context_state {
@@ -52,7 +53,8 @@ typedef enum ahost__on_error {
 typedef enum ahost__context_kind {
     AHOST__CONTEXT_PLAIN,
     AHOST__CONTEXT_COMPONENT, /* its publications appear in its parent */
-    AHOST__CONTEXT_ISOLATED   /* a component's that keeps them to itself */
+    AHOST__CONTEXT_ISOLATED,  /* a component's that keeps them to itself */
+    AHOST__CONTEXT_STAGE      /* see stage.h */
 } ahost__context_kind;
 
 /* Who wants to know that a child of a context has ended; embedded. */
@@ -77,6 +79,7 @@ struct ahost__context {
     uint32_t slot;             /* index of its Lua side; 0 while it has none */
     uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
+    uint32_t serving; /* of those tasks, that belong to a connection */
     uint8_t state, on_error;
     uint8_t unwinding; /* while it closes: its own tasks have been cancelled */
     uint8_t failed;    /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
@@ -87,6 +90,7 @@ struct ahost__context {
     uint8_t failed_late;  /* of an application: a component failed at its end */
     uint8_t staged;       /* of a generation that is not the current one yet */
     uint8_t replaced; /* of a component that another generation is to follow */
+    uint8_t retired;  /* of a generation that another has followed */
 };
 
 /* ---- lifetime ----------------------------------------------------------- */
@@ -101,9 +105,21 @@ void ahost__context_unref(ahost__context *ctx);
  * current context, or the root outside tasks. Never NULL in an open host. */
 ahost__context *ahost__context_current(lua_State *L);
 
+/* The component that the context belongs to: itself or the next above that is
+ * not plain; NULL without one. */
+ahost__context *ahost__context_component(ahost__context *ctx);
+
 /* Raises unless the context is open (`what` says what was tried). */
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what);
+
+/* Whether a newer generation of the component that the context belongs to is to
+ * follow. */
+int ahost__context_is_replaced(ahost__context *ctx);
+
+/* Whether the running task belongs to a connection of the same component as the
+ * context: what it opens and starts there does so, too. */
+int ahost__context_serving(ahost__context *ctx);
 
 /* Gives a thing to a context, to be closed with it. */
 void ahost__own(ahost__context *ctx, ahost__owned *owned,
@@ -172,7 +188,9 @@ enum {
     AHOST__SIDE_PATH,       /* of a component: its path */
     AHOST__SIDE_NAME,       /* the name of what it publishes as "default" */
     AHOST__SIDE_PUBLISHED,  /* array of what it has published in its home */
-    AHOST__SIDE_HELD        /* set of the keys that it has looked up */
+    AHOST__SIDE_HELD,       /* set of the keys that it has looked up */
+    AHOST__SIDE_REFERRED,   /* set of the keys that it has references to */
+    AHOST__SIDE_CODE        /* of a component: what it has loaded */
 };
 
 /* Lets go of the Lua side; what it held is collected in time. */

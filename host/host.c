@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "activation.h"
+#include "lease.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -43,6 +44,7 @@ void ahost__finish(ahost *h) {
 
 void ahost__finished(ahost *h) {
     h->finished = 1;
+    ahost__leases_close(h);
     uv_stop(h->loop);
 }
 
@@ -177,12 +179,16 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->log_rules);
     ahost__list_init(&h->captures);
     ahost__list_init(&h->requests);
+    ahost__list_init(&h->stages);
     ahost__list_init(&h->start_watches);
     ahost__list_init(&h->dirty);
     ahost__list_init(&h->limits);
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->leases);
+    ahost__list_init(&h->udp_sockets);
+    ahost__list_init(&h->drains);
     for (int i = 0; i < 3; i++)
         h->standard_flags[i] = -1;
     h->report_job.run = report_stop;

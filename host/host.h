@@ -57,6 +57,7 @@ struct ahost {
     ahost__link jobs;
     ahost__link next_jobs; /* for the next turn of the loop */
     ahost__link requests;  /* waits for resources that nobody has published */
+    ahost__link stages;    /* of generations that are being started */
     ahost__link start_watches;
     int draining;      /* inside ahost__ready_run */
     uint32_t activity; /* grows with every event and every task that runs */
@@ -82,6 +83,10 @@ struct ahost {
     size_t accepted;       /* streams that have not been released */
     int retired;           /* no more connections are accepted */
     ahost__link retirees;  /* waits for the end of the last one */
+    ahost__link leases;    /* listening sockets */
+    ahost__link udp_sockets;
+    ahost__link drains;    /* waits for generations to serve no more */
+    uint64_t commits;      /* how often generations have come and gone */
     ahost__lender *lender; /* of listening sockets, or NULL: our own */
     int worker, workers;   /* which one of how many; or 0 */
 

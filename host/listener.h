@@ -1,5 +1,5 @@
 /*
- * listener.h - listening sockets of our own, watched by the loop.
+ * listener.h - accepting connections of a listening socket (lease.h).
  *
  * libuv's uv_listen accepts by itself and answers "too many open files" by
  * closing what waits; here a connection is accepted when somebody takes it, so
@@ -10,51 +10,26 @@
 
 #include <lua.h>
 
-#include "activation.h"
-#include "address.h"
+#include "lease.h"
 #include "stream.h"
-
-typedef struct ahost__listener ahost__listener;
-
-/* A socket that another process lends (lease.h): what tells it from others. */
-typedef struct ahost__lease {
-    ahost__link link; /* among those in use */
-    struct sockaddr_storage address;
-    uint64_t owner;
-    int ordinal;
-} ahost__lease;
 
 struct ahost__listener {
     ahost *host;
-    int fd; /* -1 once closed */
-    uv_poll_t poll;
-    ahost__timer retry; /* after a lack of descriptors */
+    ahost__lease *lease; /* NULL once closed */
+    ahost__context *ctx; /* that it ends with */
+    ahost__timer retry;  /* after a lack of descriptors */
     /* Called in the loop while a connection may be waiting. */
     void (*ready)(ahost__listener *listener);
-    void (*released)(ahost__listener *listener); /* the handle is closed */
-    uint8_t is_unix, watching, exhausted;
-    ahost__passed_socket *passed; /* whose descriptor it is, or NULL */
-    char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
-    ahost__lease lease;
+    int backlog, mode; /* that it has asked for */
+    uint8_t wanted;    /* connections are */
+    uint8_t exhausted;
+    uint8_t serving; /* what opened it belongs to a connection */
 };
 
-typedef struct ahost__listen_options {
-    int backlog, reuseport, mode; /* mode of a Unix socket; -1: as it comes */
-    uint64_t owner; /* the component that listens: a hash of its path, or 0 */
-} ahost__listen_options;
-
-/* Reads the options of the table at `arg`. */
-void ahost__listen_options_read(lua_State *L, int arg,
-                                ahost__listen_options *options);
-
-/* A bound and listening socket, or a negative code. The address needs no
- * lookup. The mode is set before anybody can connect. */
-int ahost__listening_socket(const ahost__address *address,
-                            const ahost__listen_options *options);
-
-/* Listens; 0 or a code. The address needs no lookup. A passed socket is what it
- * is: options change nothing. In a worker the socket is the supervisor's. */
-int ahost__listener_open(ahost *h, ahost__listener *listener,
+/* Listens for a context; 0 or a code. The address needs no lookup. A passed
+ * socket is what it is: options change nothing. In a worker the socket is the
+ * supervisor's. A staged listener has connections only when it is activated. */
+int ahost__listener_open(ahost__context *ctx, ahost__listener *listener,
                          const ahost__address *address,
                          const ahost__listen_options *options);
 
@@ -81,7 +56,7 @@ void ahost__listeners_retire(ahost *h);
  * one, those who wait for that are told. */
 void ahost__check_retired(ahost *h);
 
-/* Closes the socket; `released` is called later. */
+/* Lets go of the socket. May be done twice. */
 void ahost__listener_close(ahost__listener *listener);
 
 /* Pushes the address that is listened on. */

@@ -91,6 +91,13 @@ static void leave_ring(lua_State *L, ahost__listener *one) {
     ahost__list_remove(&one->same);
 }
 
+static void count_as_hearing(ahost__listeners *all, ahost__listener *one,
+                             int hears) {
+    if (one->counted != hears)
+        change(all, hears ? 1 : -1);
+    one->counted = (uint8_t)hears;
+}
+
 void ahost__listener_remove(lua_State *L, ahost__listener *one) {
     ahost__listeners *all = one->listeners;
     if (all == NULL)
@@ -108,7 +115,7 @@ void ahost__listener_remove(lua_State *L, ahost__listener *one) {
         ahost__list_remove(&one->link); /* its context has ended before */
     } else {
         ahost__disown(&one->owned);
-        change(all, -1);
+        count_as_hearing(all, one, 0);
     }
     if (all->live == 0 && all->type->emptied != NULL)
         all->type->emptied(L, all);
@@ -136,25 +143,47 @@ static void on_context_end(ahost__owned *owned) {
     ahost__listener *one = ahost__container_of(owned, ahost__listener, owned);
     ahost__list_append(&one->listeners->ended, &one->link);
     ahost__job_post(one->ctx->host, &one->listeners->prune_job);
-    change(one->listeners, -1);
+    count_as_hearing(one->listeners, one, 0);
 }
 
-static const ahost__owned_type owned_listener = {"connection", 0,
-                                                 on_context_end};
+static void retire(ahost__owned *owned) {
+    ahost__listener *one = ahost__container_of(owned, ahost__listener, owned);
+    one->until = one->ctx->host->commits;
+    ahost__disown(owned);
+    on_context_end(owned);
+}
 
-ahost__listener *ahost__push_listener(lua_State *L, ahost__context *ctx) {
+static void activate(ahost__owned *owned) {
+    ahost__listener *one = ahost__container_of(owned, ahost__listener, owned);
+    one->since = one->ctx->host->commits;
+    count_as_hearing(one->listeners, one, 1);
+}
+
+static const ahost__owned_type owned_listener = {
+    "connection", 0, on_context_end, .retire = retire, .activate = activate};
+
+/* Whether the listener is one in `ctx` or, without that, in any context that is
+ * staged or is not. */
+static int is_in(const ahost__listener *one, const ahost__context *ctx,
+                 int staged) {
+    return ctx != NULL ? one->ctx == ctx : one->ctx->staged == staged;
+}
+
+/* Pushes the oldest listener of the function that is there, or nil. */
+static ahost__listener *push_first(lua_State *L, const ahost__context *ctx,
+                                   int staged) {
     ahost__listener *head, *one;
     lua_getiuservalue(L, BOX, AHOST__LISTENERS_BY_FUNCTION);
     lua_pushvalue(L, FUNCTION);
     lua_rawget(L, -2);
     lua_remove(L, -2);
     head = one = lua_touserdata(L, -1);
-    if (head == NULL || ctx == NULL || head->ctx == ctx)
+    if (head == NULL || is_in(head, ctx, staged))
         return head;
     lua_pop(L, 1);
     do
         one = ahost__container_of(one->same.next, ahost__listener, same);
-    while (one != head && one->ctx != ctx);
+    while (one != head && !is_in(one, ctx, staged));
     if (one == head) {
         lua_pushnil(L);
         return NULL;
@@ -163,6 +192,16 @@ ahost__listener *ahost__push_listener(lua_State *L, ahost__context *ctx) {
     lua_rawgeti(L, -1, one->slot);
     lua_remove(L, -2);
     return one;
+}
+
+ahost__listener *ahost__push_listener(lua_State *L, ahost__context *ctx) {
+    return push_first(L, ctx, 0);
+}
+
+/* So that neither of two generations that know the same function takes the
+ * other's listener for its own. */
+ahost__listener *ahost__push_any_listener(lua_State *L) {
+    return push_first(L, NULL, ahost__context_current(L)->staged);
 }
 
 static ahost__listener *push_new(lua_State *L, ahost__context *ctx) {
@@ -210,15 +249,21 @@ void ahost__listeners_add(lua_State *L, ahost__listeners *all,
     one->listeners = all;
     all->live++;
     ahost__own(ctx, &one->owned, &owned_listener);
-    change(all, 1);
+    if (!ctx->staged)
+        count_as_hearing(all, one, 1);
 }
 
 /* ---- delivery ----------------------------------------------------------- */
 
-/* Whether the listener is to be called now. */
+/* Whether the listener is to be called now. Of two generations that follow each
+ * other during the delivery the one hears that was current when it began. */
 static int is_wanted(const ahost__delivery *d, const ahost__listener *one) {
-    if (one->ctx->state == AHOST__CONTEXT_CLOSED)
+    if (one->ctx->state == AHOST__CONTEXT_CLOSED || one->ctx->staged)
         return 0;
+    if (one->since > d->commits)
+        return 0;
+    if (one->until != 0)
+        return one->until > d->commits;
     return one->listeners != NULL || !d->listeners->type->skips_removed;
 }
 
@@ -253,6 +298,7 @@ void ahost__delivery_begin(lua_State *L, ahost__delivery *d,
     d->listeners = all;
     d->slots = all->slots;
     d->version = all->version;
+    d->commits = ahost__of(L)->commits;
     d->shared = all->shared;
     lua_getiuservalue(L, BOX, AHOST__LISTENERS_LIST);
     all->shared = 1;

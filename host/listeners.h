@@ -44,6 +44,10 @@ typedef struct ahost__listener {
     ahost__listeners *listeners; /* NULL once removed */
     ahost__context *ctx;         /* where it runs; counted */
     int slot;                    /* in the list */
+    uint8_t counted;             /* as one who hears: it is not staged */
+    /* numbers of the commits by which it came to hear, and ceased to, with its
+     * generation; 0: none */
+    uint64_t since, until;
 } ahost__listener;
 
 /* User values of the box: the list, a table of the oldest listener of each
@@ -61,9 +65,12 @@ void ahost__listeners_init(lua_State *L, ahost__listeners *listeners,
 /* The box is collected. */
 void ahost__listeners_free(ahost__listeners *listeners);
 
-/* Pushes the listener that calls the function at index 2 in `ctx` (NULL: the
- * oldest in any), or nil, and NULL is returned. */
+/* Pushes the listener that calls the function at index 2 in `ctx`, or nil, and
+ * NULL is returned. */
 ahost__listener *ahost__push_listener(lua_State *L, ahost__context *ctx);
+
+/* The same in any context that is staged, or is not, as the current one. */
+ahost__listener *ahost__push_any_listener(lua_State *L);
 
 /* Adds the function at index 2 and pushes its listener. */
 void ahost__listeners_add(lua_State *L, ahost__listeners *listeners,
@@ -82,6 +89,7 @@ ahost__listener *ahost__test_listener(lua_State *L, int arg);
 typedef struct ahost__delivery {
     ahost__series series;
     ahost__listeners *listeners;
+    uint64_t commits; /* those before it */
     int slot, slots;
     uint32_t version;
     uint8_t shared;

@@ -15,6 +15,7 @@
 #include "tls.h"
 #include "worker.h"
 
+int ahost__open_component_code(lua_State *L);
 int ahost__open_config_files(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_introspection(lua_State *L);
@@ -31,6 +32,7 @@ int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
+    X("ahost.component.code.core", ahost__open_component_code)                                     \
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \

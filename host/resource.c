@@ -75,6 +75,8 @@ ahost__context *ahost__check_lookup(lua_State *L, const char *what) {
 
 ahost__context *ahost__find_resource(lua_State *L, ahost__context *ctx) {
     int top = lua_gettop(L);
+    if (ctx->staged)
+        return ahost__find_staged(L, ctx);
     lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->host->context_sides);
     for (; ctx != NULL; ctx = ctx->parent) {
         if (!ctx->has_resources)
@@ -160,7 +162,7 @@ enum { REF_CONTEXT = 1, REF_KEY };
 /* ctx:ref(key) -> ref */
 int ahost__resource_ref(lua_State *L) {
     lua_settop(L, AHOST__AT_KEY);
-    ahost__check_lookup(L, "ref");
+    ahost__resource_refer(L, ahost__check_lookup(L, "ref"));
     ahost__push_key(L, AHOST__AT_KEY);
     lua_newuserdatauv(L, 0, 2);
     lua_pushvalue(L, AHOST__AT_CONTEXT);

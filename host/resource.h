@@ -6,6 +6,7 @@
 
 #include <lua.h>
 #include "context.h"
+#include "stage.h"
 
 /* Stands in the values of a context for what a factory makes; as a light
  * userdata it cannot be mistaken for a value. */
@@ -44,18 +45,29 @@ int ahost__resolve_held(lua_State *L);
 int ahost__make_resource(lua_State *L, ahost__context *owner);
 
 /* Where what is published in the context appears: a component's resources are
- * there for the whole application. */
+ * there for the whole application, those of a staged one on its stage. */
 static inline ahost__context *ahost__resource_home(ahost__context *ctx) {
-    return ctx->kind == AHOST__CONTEXT_COMPONENT ? ctx->parent : ctx;
+    if (ctx->kind != AHOST__CONTEXT_COMPONENT)
+        return ctx;
+    return ctx->staged ? ahost__stage_of(ctx->parent) : ctx->parent;
 }
 
 /* Takes what a component has published out of its home; allocates nothing. */
 void ahost__resource_withdraw(ahost__context *ctx);
 
+/* Takes what the component has published out of the tables of resources at
+ * three places of the stack, from `tables` on: values, entries, attributes. */
+void ahost__resource_withdraw_from(lua_State *L, ahost__context *ctx,
+                                   int tables);
+
 /* The value of the key at AHOST__AT_KEY, which `owner` has, is taken through
  * `ctx`: the component that this belongs to holds it from now on. */
 void ahost__resource_hold(lua_State *L, ahost__context *ctx,
                           const ahost__context *owner);
+
+/* The component that `ctx` belongs to has a reference to the key at
+ * AHOST__AT_KEY. */
+void ahost__resource_refer(lua_State *L, ahost__context *ctx);
 
 /* Raises NOTFOUND for the key at AHOST__AT_KEY. */
 int ahost__raise_not_found(lua_State *L);
@@ -63,20 +75,27 @@ int ahost__raise_not_found(lua_State *L);
 /* The key that is waited for, or NULL when the wait is for something else. */
 const char *ahost__requested_key(const ahost__wait *w);
 
-/* Wakes those who wait for the short key in the context or below it. */
+/* Wakes those who wait for the short key in the context or below it; of a
+ * stage, those who see it. */
 void ahost__wake_requests(ahost__context *ctx, const char *key);
+
+/* Tells those who listen to the home's `published` of the key on the top, pops
+ * it. */
+void ahost__announce_resource(lua_State *L, ahost__context *home);
 
 /* A function that is a data attribute is on the top; for that of a lazy
  * resource, puts the key in the place of the name and resolves it. -> value */
 int ahost__resource_attribute(lua_State *L);
 
-/* Pushes the signal ctx.published, making it when needed; returns 1. */
+/* Pushes the signal of the context's home, ctx.published, making it when
+ * needed; returns 1. */
 int ahost__push_published(lua_State *L, ahost__context *ctx);
 
 /* The keys, in their short form, that a component has published, and those that
  * it has looked up: -> array. `ctx` is at index 1. */
 int ahost__resource_published(lua_State *L);
 int ahost__resource_held(lua_State *L);
+int ahost__resource_referred(lua_State *L);
 
 /* ctx:publish, publish_lazy, resources; ctx:request; ctx:ref */
 int ahost__resource_publish(lua_State *L);

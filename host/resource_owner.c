@@ -51,19 +51,28 @@ static void withdraw_entry(lua_State *L, const places *at) {
     lua_settop(L, at->published);
 }
 
-void ahost__resource_withdraw(ahost__context *ctx) {
-    lua_State *L = ctx->host->L;
-    ahost__context *home = ahost__resource_home(ctx);
+void ahost__resource_withdraw_from(lua_State *L, ahost__context *ctx,
+                                   int tables) {
     int top = lua_gettop(L);
-    places at = {top + 1, top + 2, top + 3, top + 4, top + 5, top + 6};
-    ahost__context_push_field(L, home, AHOST__SIDE_VALUES);
-    ahost__context_push_field(L, home, AHOST__SIDE_ENTRIES);
-    ahost__context_push_field(L, home, AHOST__SIDE_ATTRIBUTES);
+    places at = {tables, tables + 1, tables + 2, top + 1, top + 2, top + 3};
     ahost__context_push_field(L, ctx, AHOST__SIDE_PUBLISHED);
     for (lua_Integer i = 1; lua_istable(L, at.published) &&
                             lua_rawgeti(L, at.published, i) != LUA_TNIL;
          i++)
         withdraw_entry(L, &at);
+    lua_settop(L, top);
+}
+
+void ahost__resource_withdraw(ahost__context *ctx) {
+    lua_State *L = ctx->host->L;
+    ahost__context *home = ahost__resource_home(ctx);
+    int top = lua_gettop(L);
+    if (home == NULL)
+        return; /* its stage has gone, with all that was on it */
+    ahost__context_push_field(L, home, AHOST__SIDE_VALUES);
+    ahost__context_push_field(L, home, AHOST__SIDE_ENTRIES);
+    ahost__context_push_field(L, home, AHOST__SIDE_ATTRIBUTES);
+    ahost__resource_withdraw_from(L, ctx, top + 1);
     lua_settop(L, top);
 }
 
@@ -87,18 +96,14 @@ int ahost__resource_published(lua_State *L) {
 
 /* ---- holders ------------------------------------------------------------ */
 
-void ahost__resource_hold(lua_State *L, ahost__context *ctx,
-                          const ahost__context *owner) {
+/* Adds the key at AHOST__AT_KEY to a set of the component's. */
+static void note_key(lua_State *L, ahost__context *ctx, int field) {
     int top = lua_gettop(L);
-    while (ctx != owner && ctx->kind == AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
-    if (ctx == owner)
-        return;
-    ahost__context_push_field(L, ctx, AHOST__SIDE_HELD);
+    ahost__context_push_field(L, ctx, field);
     if (lua_isnil(L, -1)) {
         lua_newtable(L);
         lua_pushvalue(L, -1);
-        ahost__context_set_field(L, ctx, AHOST__SIDE_HELD);
+        ahost__context_set_field(L, ctx, field);
         lua_replace(L, top + 1);
     }
     lua_pushvalue(L, AHOST__AT_KEY);
@@ -111,15 +116,38 @@ void ahost__resource_hold(lua_State *L, ahost__context *ctx,
     lua_settop(L, top);
 }
 
-/* -> array of the keys */
-int ahost__resource_held(lua_State *L) {
+void ahost__resource_hold(lua_State *L, ahost__context *ctx,
+                          const ahost__context *owner) {
+    while (ctx != owner && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    if (ctx != owner)
+        note_key(L, ctx, AHOST__SIDE_HELD);
+}
+
+void ahost__resource_refer(lua_State *L, ahost__context *ctx) {
+    while (ctx != NULL && ctx->kind == AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    if (ctx != NULL)
+        note_key(L, ctx, AHOST__SIDE_REFERRED);
+}
+
+/* The context is at index 1. -> array of the keys of one of its sets */
+static int push_keys(lua_State *L, int field) {
     lua_Integer count = 0;
     lua_settop(L, 1);
     lua_newtable(L);
-    ahost__context_push_field(L, ahost__check_context(L, 1), AHOST__SIDE_HELD);
+    ahost__context_push_field(L, ahost__check_context(L, 1), field);
     lua_pushnil(L);
     while (lua_istable(L, 3) && lua_next(L, 3) != 0)
         lua_rawseti(L, 2, ++count); /* the value is the short form */
     lua_settop(L, 2);
     return 1;
+}
+
+int ahost__resource_held(lua_State *L) {
+    return push_keys(L, AHOST__SIDE_HELD);
+}
+
+int ahost__resource_referred(lua_State *L) {
+    return push_keys(L, AHOST__SIDE_REFERRED);
 }

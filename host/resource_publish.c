@@ -132,14 +132,22 @@ static int raise_conflict(lua_State *L, const char *what, const char *name,
     return lua_error(L);
 }
 
-static void check_keys(lua_State *L) {
+/* Pushes the description by which the key on the top is taken, if it is. */
+static int push_taken(lua_State *L, ahost__context *home) {
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, ENTRIES) != LUA_TNIL)
+        return 1;
+    lua_pop(L, 1);
+    return ahost__stage_push_rival(L, home);
+}
+
+static void check_keys(lua_State *L, ahost__context *home) {
     lua_Integer n = (lua_Integer)lua_rawlen(L, KEYS);
     for (lua_Integer i = 1; i <= n; i++) {
         lua_rawgeti(L, KEYS, i);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, ENTRIES) != LUA_TNIL)
+        if (push_taken(L, home))
             raise_conflict(L, "a resource", lua_tostring(L, -2), lua_gettop(L));
-        lua_pop(L, 2);
+        lua_pop(L, 1);
     }
 }
 
@@ -227,6 +235,9 @@ static void set_attribute(lua_State *L, ahost__context *ctx, int lazy) {
 /* ---- telling ------------------------------------------------------------ */
 
 int ahost__push_published(lua_State *L, ahost__context *ctx) {
+    ctx = ahost__resource_home(ctx);
+    if (ctx->kind == AHOST__CONTEXT_STAGE)
+        ctx = ctx->parent; /* where it appears in the end */
     ahost__context_check_open(L, ctx, "published");
     ahost__context_push_field(L, ctx, AHOST__SIDE_SIGNAL);
     if (!lua_isnil(L, -1))
@@ -251,14 +262,16 @@ static void wake(lua_State *L, ahost__context *ctx) {
     }
 }
 
-static void announce(lua_State *L, ahost__context *ctx) {
-    ahost__context_push_field(L, ctx, AHOST__SIDE_SIGNAL);
-    if (lua_isnil(L, -1) || !ahost__signal_heard(lua_touserdata(L, -1)))
-        return;
-    lua_createtable(L, 0, 4);
-    lua_getfield(L, ENTRY, "key");
-    lua_setfield(L, -2, "key");
-    ahost__signal_emit(L, -2);
+void ahost__announce_resource(lua_State *L, ahost__context *home) {
+    int key = lua_gettop(L);
+    ahost__context_push_field(L, home, AHOST__SIDE_SIGNAL);
+    if (!lua_isnil(L, -1) && ahost__signal_heard(lua_touserdata(L, -1))) {
+        lua_createtable(L, 0, 4);
+        lua_pushvalue(L, key);
+        lua_setfield(L, -2, "key");
+        ahost__signal_emit(L, -2);
+    }
+    lua_settop(L, key - 1);
 }
 
 /* Makes the publication, whose attribute is on the top, one of the component's,
@@ -286,7 +299,7 @@ static int publish(lua_State *L, ahost__context *ctx, int lazy) {
     lua_settop(L, OPTIONS);
     describe(L, ctx, lazy);
     push_table(L, home, AHOST__SIDE_ENTRIES);
-    check_keys(L);
+    check_keys(L, home);
     push_table(L, home, AHOST__SIDE_VALUES);
     check_attribute(L, home);
     if (home != ctx)
@@ -296,7 +309,8 @@ static int publish(lua_State *L, ahost__context *ctx, int lazy) {
         register_key(L, lazy);
     home->has_resources = 1;
     wake(L, home);
-    announce(L, home);
+    lua_rawgeti(L, KEYS, 1);
+    ahost__announce_resource(L, home);
     return 0;
 }
 
@@ -414,9 +428,13 @@ int ahost__resource_list(lua_State *L) {
     lua_settop(L, TYPE);
     lua_newtable(L);
     lua_newtable(L);
-    for (; ctx != NULL; ctx = ctx->parent)
+    for (int staged = ctx->staged; ctx != NULL; ctx = ctx->parent) {
+        ahost__context *stage = staged ? ahost__stage_of(ctx) : NULL;
+        if (stage != NULL && stage->has_resources)
+            list_context(L, stage);
         if (ctx->has_resources)
             list_context(L, ctx);
+    }
     lua_settop(L, LIST);
     return 1;
 }

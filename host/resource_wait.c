@@ -182,13 +182,20 @@ static int is_inside(const ahost__context *ctx, const ahost__context *above) {
     return ctx != NULL;
 }
 
+/* Whether what is published in `home` is seen in the context. */
+static int sees(const ahost__context *ctx, const ahost__context *home) {
+    if (home->kind == AHOST__CONTEXT_STAGE)
+        return ctx->staged && is_inside(ctx, home->parent);
+    return is_inside(ctx, home);
+}
+
 void ahost__wake_requests(ahost__context *ctx, const char *key) {
     ahost__link *list = &ctx->host->requests, *link = list->next;
     while (link != list) {
         ahost__wait *w = ahost__container_of(link, ahost__wait, link);
         const request *r = w->op;
         link = link->next;
-        if (strcmp(r->key, key) == 0 && is_inside(r->ctx, ctx))
+        if (strcmp(r->key, key) == 0 && sees(r->ctx, ctx))
             ahost__settle(w, 0);
     }
 }

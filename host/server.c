@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "generation.h"
 #include "listener.h"
 #include "net.h"
 
@@ -25,23 +26,16 @@ typedef struct server {
     int handler;           /* registry reference */
     uint32_t limit, count; /* connections at once */
     int boxed;             /* Lua holds it */
-    int released;          /* the socket's handle is closed */
     int ended;             /* its context is closed */
 } server;
 
 /* ---- lifetime ----------------------------------------------------------- */
 
 static void free_when_unused(server *srv) {
-    if (!srv->released || !srv->ended || srv->boxed)
+    if (!srv->ended || srv->boxed)
         return;
     ahost__context_unref(srv->ctx);
     ahost__free(srv->listener.host, srv, sizeof(*srv));
-}
-
-static void on_released(ahost__listener *listener) {
-    server *srv = ahost__container_of(listener, server, listener);
-    srv->released = 1;
-    free_when_unused(srv);
 }
 
 /* The server's context has ended, and all connections before it. */
@@ -62,25 +56,35 @@ static void describe(lua_State *L, ahost__owned *owned) {
         lua_pushinteger(L, srv->limit);
         lua_setfield(L, -2, "limit");
     }
-    if (srv->listener.fd < 0)
+    if (srv->listener.lease == NULL)
         return;
     ahost__listener_push_address(L, &srv->listener);
     lua_setfield(L, -2, "address");
 }
 
+static void retire(ahost__owned *owned);
+
+static void activate(ahost__owned *owned) {
+    ahost__lease_pass_on(&ahost__container_of(owned, server, owned)->listener);
+}
+
 /* While it accepts connections a server keeps a script running. */
-static const ahost__owned_type owned_open = {"server", 1, on_ended, 0,
-                                             describe};
+static const ahost__owned_type owned_open = {"server", 1,      on_ended, 0,
+                                             describe, retire, activate};
 static const ahost__owned_type owned_stopped = {"server", 0, on_ended, 0,
                                                 describe};
 
 static void stop_accepting(server *srv) {
-    if (srv->listener.fd < 0)
+    if (srv->owned.type != &owned_open || srv->owned.ctx == NULL)
         return;
     ahost__disown(&srv->owned);
     ahost__own(srv->ctx, &srv->owned, &owned_stopped);
     ahost__job_drop(&srv->accept_job);
     ahost__listener_close(&srv->listener);
+}
+
+static void retire(ahost__owned *owned) {
+    stop_accepting(ahost__container_of(owned, server, owned));
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -95,20 +99,27 @@ static void on_ready(ahost__listener *listener) {
 
 static void on_connection_ended(ahost__child_watch *watch) {
     server *srv = ahost__container_of(watch, server, watch);
-    srv->listener.host->connections--;
-    ahost__check_retired(srv->listener.host);
+    ahost *h = srv->listener.host;
+    h->connections--;
+    ahost__check_retired(h);
     if (srv->count-- == srv->limit && srv->ctx->state == AHOST__CONTEXT_OPEN &&
         !ahost__timer_armed(&srv->listener.retry))
         ahost__listener_start(&srv->listener);
-    if (srv->count == 0)
-        ahost__settle_all(&srv->waiters, 0);
+    if (srv->count > 0)
+        return;
+    ahost__settle_all(&srv->waiters, 0);
+    if (!ahost__list_empty(&h->drains))
+        ahost__generation_drained(h);
 }
 
 /* (handler, stream, ctx); protected, for the task may find no memory */
 static int start_handler(lua_State *L) {
     ahost__context *ctx = lua_touserdata(L, 3);
+    ahost__task *task;
     lua_settop(L, 2);
-    ahost__spawn(L, ctx, 1)->ends_context = 1;
+    task = ahost__spawn(L, ctx, 1);
+    task->ends_context = 1;
+    ahost__task_serve(task);
     return 0;
 }
 
@@ -194,7 +205,6 @@ static void prepare(lua_State *L, server *srv, ahost__context *parent,
     srv->watch.ended = on_connection_ended;
     srv->accept_job.run = run_accept;
     srv->listener.ready = on_ready;
-    srv->listener.released = on_released;
     srv->ctx = ahost__context_new(ahost__of(L), parent);
     if (srv->ctx == NULL)
         return;
@@ -231,7 +241,7 @@ int ahost__net_serve(lua_State *L) {
         return luaL_error(L, "not enough memory");
     }
     srv->handler = handler;
-    err = ahost__listener_open(h, &srv->listener, &address, &options);
+    err = ahost__listener_open(srv->ctx, &srv->listener, &address, &options);
     if (err != 0) {
         ahost__context_close(srv->ctx);
         ahost__context_unref(srv->ctx);
@@ -251,7 +261,7 @@ int ahost__net_serve(lua_State *L) {
 /* server:address() -> address | nil, err */
 static int server_address(lua_State *L) {
     server *srv = check_server(L, 1);
-    if (srv->listener.fd < 0)
+    if (srv->listener.lease == NULL)
         return ahost__fail(L, AHOST__CLOSED, "address");
     ahost__listener_push_address(L, &srv->listener);
     return 1;

@@ -72,7 +72,7 @@ static int signal_connect(lua_State *L) {
     ahost__context_check_open(L, ctx, "connect");
     lua_settop(L, 2);
     ahost__listeners_prune(L, &signal->listeners);
-    if (ahost__push_listener(L, NULL) == NULL)
+    if (ahost__push_any_listener(L) == NULL)
         ahost__listeners_add(L, &signal->listeners, ctx);
     return 1;
 }
@@ -85,7 +85,7 @@ static int signal_disconnect(lua_State *L) {
                      "function or connection");
     lua_settop(L, 2);
     if (one == NULL)
-        one = ahost__push_listener(L, NULL);
+        one = ahost__push_any_listener(L);
     if (one != NULL && one->listeners == &signal->listeners)
         ahost__listener_remove(L, one);
     return 0;

@@ -36,7 +36,8 @@ struct watcher {
     uint8_t once;           /* stops after the first event */
     uint8_t filtered;       /* has a filter */
     uint8_t listens;
-    uint8_t failed; /* the filter raised; told to the next who asks */
+    uint8_t counted; /* among those who hear the signals: it is not staged */
+    uint8_t failed;  /* the filter raised; told to the next who asks */
     int signals;
     watch watches[];
 };
@@ -53,10 +54,11 @@ static void stop(watcher *w) {
         watch *seen = &w->watches[i];
         if (ahost__linked(&seen->link)) {
             ahost__list_remove(&seen->link);
-            ahost__signal_leave(seen->signal);
+            if (w->counted)
+                ahost__signal_leave(seen->signal);
         }
     }
-    w->listens = 0;
+    w->listens = w->counted = 0;
     ahost__disown(&w->owned);
 }
 
@@ -66,7 +68,23 @@ static void on_context_end(ahost__owned *owned) {
     ahost__settle_all(&w->mailbox.waiters, AHOST__CLOSED);
 }
 
-static const ahost__owned_type owned_watcher = {"events", 0, on_context_end};
+/* Its generation is the current one: it hears the signals from now on. */
+static void count(watcher *w) {
+    if (!w->listens || w->counted)
+        return;
+    w->counted = 1;
+    for (int i = 0; i < w->signals; i++)
+        if (ahost__linked(&w->watches[i].link))
+            ahost__signal_join(w->watches[i].signal);
+}
+
+static void activate(ahost__owned *owned) {
+    count(ahost__container_of(owned, watcher, owned));
+}
+
+static const ahost__owned_type owned_watcher = {"events", 0, on_context_end,
+                                                .retire = on_context_end,
+                                                .activate = activate};
 
 static int watches(const watcher *w, const ahost__signal *signal) {
     for (int i = 0; i < w->signals; i++)
@@ -75,13 +93,14 @@ static int watches(const watcher *w, const ahost__signal *signal) {
     return 0;
 }
 
-static void start(watcher *w) {
+static void start(watcher *w, const ahost__context *ctx) {
     for (int i = 0; i < w->signals; i++) {
         watch *seen = &w->watches[i];
         ahost__list_append(&seen->signal->watchers, &seen->link);
-        ahost__signal_join(seen->signal);
     }
     w->listens = 1;
+    if (!ctx->staged)
+        count(w);
 }
 
 /* Pushes a table of the signals: the one at index 1, or those in the table
@@ -163,7 +182,7 @@ static int passes(lua_State *L, watcher *w, int box, int event) {
 
 static void tell(lua_State *L, int box, int event) {
     watcher *w = lua_touserdata(L, box);
-    if (w == NULL || !w->listens || !passes(L, w, box, event))
+    if (w == NULL || !w->counted || !passes(L, w, box, event))
         return;
     ahost__mailbox_deliver(L, &w->mailbox, box, event);
     if (w->once)
@@ -247,8 +266,18 @@ static void stop_waiting(ahost__wait *w) {
     stop(w->op);
 }
 
-static const ahost__wait_type once_wait = {"a signal", finish_wait,
-                                           stop_waiting};
+static void activate_wait(ahost__wait *w) {
+    count(w->op);
+}
+
+static const ahost__wait_type once_wait = {
+    "a signal", finish_wait, stop_waiting, .activate = activate_wait};
+
+/* The context whose tasks the activation goes through: not that of a scope. */
+static const ahost__context *waiting_in(ahost__wait *wait) {
+    const ahost__task *task = ahost__wait_task(wait);
+    return task->ctx != NULL ? task->ctx : task->current;
+}
 
 /* sig:wait([filter,] [timeout]) and signal.wait({sig, ...}, ...)
  * -> event | nil, err */
@@ -268,7 +297,7 @@ int ahost__signal_wait(lua_State *L) {
         lua_setiuservalue(L, -2, WATCHER_FILTER);
     }
     wait = ahost__wait_begin(L, &once_wait, w);
-    start(w);
+    start(w, waiting_in(wait));
     ahost__wait_timeout(wait, timeout);
     ahost__list_append(&w->mailbox.waiters, &wait->link);
     return ahost__await(L, wait);
@@ -297,7 +326,7 @@ int ahost__signal_events(lua_State *L) {
     if (w->filtered)
         luaL_argcheck(L, lua_isfunction(L, -1), 2, "filter must be a function");
     lua_setiuservalue(L, -2, WATCHER_FILTER);
-    start(w);
+    start(w, ctx);
     ahost__own(ctx, &w->owned, &owned_watcher);
     lua_pushnil(L);
     lua_pushnil(L);

@@ -317,6 +317,8 @@ static ahost__wait *begin_wait(lua_State *L, ahost__stream *s,
     ahost__wait *w = ahost__wait_begin(L, type, s);
     w->value = s->want;
     s->reader = w;
+    if (s->accepted)
+        ahost__task_serve(ahost__wait_task(w));
     return w;
 }
 

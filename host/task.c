@@ -8,7 +8,7 @@
 
 #include <lauxlib.h>
 
-#include "host.h"
+#include "generation.h"
 #include "task_handle.h"
 #include "task_pool.h"
 
@@ -136,9 +136,16 @@ ahost__task *ahost__task_create(lua_State *L, lua_CFunction body, int values) {
 }
 
 /* In a context whose tasks have been cancelled only teardown callbacks start
- * tasks: the others end, and what they spawn is not to keep them waiting. */
+ * tasks: the others end, and what they spawn is not to keep them waiting. The
+ * same goes for those that have been cancelled when it was retired. */
 static int is_too_late(const ahost__context *ctx) {
-    return ctx != NULL && ctx->unwinding && ctx->closer != ctx->host->current;
+    const ahost__task *spawner = ctx != NULL ? ctx->host->current : NULL;
+    if (ctx == NULL)
+        return 0;
+    if (ctx->retired && spawner != NULL && spawner->cancelled &&
+        !spawner->serves)
+        return 1;
+    return ctx->unwinding && ctx->closer != spawner;
 }
 
 static ahost__task *create(lua_State *L, ahost__context *ctx, int nargs) {
@@ -180,7 +187,27 @@ static void release_coroutine(ahost__task *task, int status) {
     ahost__coroutine_give(task->host, slot);
 }
 
+void ahost__task_serve(ahost__task *task) {
+    if (task->serves || task->ctx == NULL || task->abandoned)
+        return;
+    task->serves = 1;
+    task->ctx->serving++;
+}
+
+/* Whoever counts the connections of a server knows by that. */
+static void serve_no_more(ahost__task *task) {
+    const ahost__context *ctx = task->ctx;
+    ahost *h = task->host;
+    if (!task->serves)
+        return;
+    task->serves = 0;
+    if (--task->ctx->serving == 0 && !ahost__list_empty(&h->drains) &&
+        (ctx->parent == NULL || ctx->parent->watch == NULL))
+        ahost__generation_drained(h);
+}
+
 void ahost__task_leave_context(ahost__task *task) {
+    serve_no_more(task);
     ahost__list_remove(&task->link);
     task->ctx->task_count--;
     task->host->task_count--;
@@ -246,6 +273,7 @@ ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx) {
     ahost__task *task = ahost__of(L)->current;
     if (is_known(task))
         task = replace(L, task);
+    serve_no_more(task);
     if (task->ctx != ctx) {
         end_in_context(task);
         link_context(task, ctx);

@@ -39,6 +39,9 @@ typedef struct ahost__wait_type {
      * list of waiters, which is done already, is enough. */
     void (*cancel)(ahost__wait *w);
     int inner; /* it ends only by what other tasks of the host do */
+    /* The task's generation is the current one from now on. NULL: that is
+     * nothing to the wait. Must not wait, fail or use Lua. */
+    void (*activate)(ahost__wait *w);
 } ahost__wait_type;
 
 struct ahost__wait {
@@ -82,7 +85,8 @@ struct ahost__task {
     uint8_t rethrows;        /* raises an error whose traceback is kept */
     uint8_t abandoned;       /* did not end in time; its context is gone */
     uint8_t ends_context;    /* its end closes `ctx` (of a connection) */
-    uint8_t label; /* where its coroutine keeps a name for its failure; 0 */
+    uint8_t label;  /* where its coroutine keeps a name for its failure; 0 */
+    uint8_t serves; /* it belongs to a connection */
     ahost__wait wait;
 
     ahost__context *ctx;     /* whose task it is; NULL for the host's own */
@@ -188,6 +192,10 @@ void ahost__task_set_text(lua_State *L, ahost__task *task, int which);
 
 /* Pushes the given name or "task N". */
 const char *ahost__task_push_name(lua_State *L, ahost__task *task);
+
+/* The task belongs to a connection from now on: it goes on when its component
+ * is replaced. */
+void ahost__task_serve(ahost__task *task);
 
 /* Takes an unfinished task off its context, which goes on without it. */
 void ahost__task_leave_context(ahost__task *task);

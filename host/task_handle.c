@@ -145,6 +145,8 @@ static int spawn_named(lua_State *L, ahost__context *ctx, int arg) {
     ahost__task *task;
     luaL_checktype(L, arg + named, LUA_TFUNCTION);
     task = ahost__spawn(L, ctx, lua_gettop(L) - arg - named);
+    if (ahost__context_serving(ctx))
+        ahost__task_serve(task);
     push_new(L, task, named);
     if (!named)
         return 1;

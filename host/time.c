@@ -115,6 +115,8 @@ static void start_run(lua_State *L, timer *t) {
     ahost__task *run;
     t->run = NULL;
     run = ahost__spawn(L, t->ctx, 0);
+    if (t->owned.serving)
+        ahost__task_serve(run);
     ahost__push_task(L, run);
     lua_setiuservalue(L, -2, RUN);
     t->run = run;
@@ -165,7 +167,14 @@ static void close_owned(ahost__owned *owned) {
     ahost__job_post(t->ctx->host, &t->job);
 }
 
-static const ahost__owned_type owned_timer = {"timer", 1, close_owned, 1};
+/* A connection may start it again, as a timer of its own. */
+static void retire(ahost__owned *owned) {
+    ahost__disown(owned);
+    close_owned(owned);
+}
+
+static const ahost__owned_type owned_timer = {"timer", 1, close_owned, 1,
+                                              .retire = retire};
 
 static double check_seconds(lua_State *L, const timer *t) {
     double seconds = luaL_checknumber(L, 2);

@@ -25,14 +25,7 @@ enum {
     UNSENT_BYTES = 1024 * 1024 /* copies of what the kernel had no room for */
 };
 
-/* One of those read: its bytes follow. */
-typedef struct datagram {
-    ahost__link link;
-    struct sockaddr_storage from;
-    int status; /* a code instead of bytes: an error of the socket */
-    size_t size;
-    char data[];
-} datagram;
+typedef ahost__datagram datagram;
 
 static ahost__udp *check_udp(lua_State *L) {
     return *(ahost__udp **)luaL_checkudata(L, 1, UDP_TYPE);
@@ -69,6 +62,7 @@ void ahost__udp_close(ahost__udp *u) {
         return;
     u->closing = 1;
     ahost__disown(&u->owned);
+    ahost__udp_delist(u);
     free_datagrams(u, &u->queue);
     u->queued = u->queued_bytes = 0;
     uv_close((uv_handle_t *)&u->handle, on_closed);
@@ -90,8 +84,9 @@ static void describe(lua_State *L, ahost__owned *owned) {
     lua_setfield(L, -2, "address");
 }
 
-static const ahost__owned_type owned_type = {"UDP socket", 0, close_owned, 0,
-                                             describe};
+static const ahost__owned_type owned_type = {
+    "UDP socket",       0, close_owned, 0, describe, ahost__udp_retire,
+    ahost__udp_activate};
 
 /* socket:close(), and its `__close` */
 static int udp_close(lua_State *L) {
@@ -116,7 +111,7 @@ static int is_full(const ahost__udp *u) {
     return u->queued >= u->queue_limit || u->queued_bytes >= QUEUE_BYTES;
 }
 
-static void read_stop(ahost__udp *u) {
+void ahost__udp_read_stop(ahost__udp *u) {
     if (u->reading)
         uv_udp_recv_stop(&u->handle);
     u->reading = 0;
@@ -157,7 +152,7 @@ static void deliver(ahost__udp *u, datagram *d) {
     u->queued++;
     u->queued_bytes += d->size;
     if (is_full(u))
-        read_stop(u);
+        ahost__udp_read_stop(u);
 }
 
 /* libuv says with 0 bytes from nowhere that there is nothing more to read. */
@@ -178,9 +173,10 @@ static void on_datagram(uv_udp_t *handle, ssize_t nread, const uv_buf_t *buffer,
     ahost__ready_run(h);
 }
 
-static int read_start(ahost__udp *u) {
+int ahost__udp_read_start(ahost__udp *u) {
     int err;
-    if (u->reading)
+    u->wants = 1;
+    if (u->reading || u->paused || u->retired)
         return 0;
     err = uv_udp_recv_start(&u->handle, on_buffer, on_datagram);
     u->reading = err == 0;
@@ -195,8 +191,17 @@ static datagram *take(ahost__udp *u) {
     u->queued--;
     u->queued_bytes -= d->size;
     if (u->queued <= u->queue_limit / 2 && u->queued_bytes <= QUEUE_BYTES / 2)
-        read_start(u);
+        ahost__udp_read_start(u);
     return d;
+}
+
+void ahost__udp_serve_receivers(ahost__udp *u) {
+    ahost__wait *w;
+    while (!ahost__list_empty(&u->queue) &&
+           (w = ahost__wait_first(&u->receivers)) != NULL) {
+        w->value = (int64_t)(intptr_t)take(u);
+        ahost__settle(w, 0);
+    }
 }
 
 /* -> data, address | nil, err */
@@ -225,13 +230,13 @@ static int udp_receive(lua_State *L) {
     double timeout = ahost__opt_timeout(L, 2);
     int waiting = ahost__list_empty(&u->queue), err = 0;
     ahost__wait *w;
-    if (u->closing)
+    if (u->closing || (waiting && u->retired))
         return ahost__fail(L, AHOST__CLOSED, "receive");
     if (!waiting && !ahost__must_yield(L))
         return push_datagram(L, u, take(u));
     w = ahost__wait_begin(L, &receive_wait, u);
     if (waiting) {
-        err = read_start(u);
+        err = ahost__udp_read_start(u);
         ahost__wait_timeout(w, timeout);
         ahost__list_append(&u->receivers, &w->link);
     } else {
@@ -323,11 +328,10 @@ static int send_later(lua_State *L, ahost__udp *u, const char *data,
     return ahost__await(L, w);
 }
 
-void ahost__udp_suit_family(const ahost__udp *u,
-                            struct sockaddr_storage *address) {
+void ahost__udp_suit_family(int family, struct sockaddr_storage *address) {
     struct sockaddr_in ipv4;
     struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)address;
-    if (u->family != AF_INET6 || address->ss_family != AF_INET)
+    if (family != AF_INET6 || address->ss_family != AF_INET)
         return;
     memcpy(&ipv4, address, sizeof(ipv4));
     memset(address, 0, sizeof(*address));
@@ -351,7 +355,7 @@ static int send_string(lua_State *L, ahost__udp *u,
     if (size > AHOST__READ_BUFFER)
         return sent(L, UV_EMSGSIZE);
     if (to != NULL)
-        ahost__udp_suit_family(u, to);
+        ahost__udp_suit_family(u->family, to);
     buffer.base = (char *)(uintptr_t)data;
     buffer.len = size;
     err = uv_udp_try_send(&u->handle, &buffer, 1, address);
@@ -493,6 +497,8 @@ static int change_membership(lua_State *L, const char *op, int option) {
     if (err == 0 && setsockopt(ahost__udp_file(u), level, option, &request,
                                sizeof(request)) != 0)
         err = uv_translate_sys_error(errno);
+    if (err == UV_EADDRINUSE && u->shares)
+        err = 0; /* the one that it follows has joined the group */
     if (err != 0)
         return ahost__fail(L, err, "%s %s", op, group);
     lua_pushboolean(L, 1);

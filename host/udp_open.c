@@ -14,7 +14,7 @@
 #include "resolve.h"
 #include "udp.h"
 
-enum { QUEUE = 64, GREATEST_QUEUE = 65536, UNSET = -1 };
+enum { QUEUE = 64, GREATEST_QUEUE = 65536, UNSET = AHOST__UDP_UNSET };
 
 /* Places on the stack of net.udp. */
 enum { ADDRESS = 1, OPTIONS, OPENING };
@@ -31,10 +31,8 @@ typedef struct opening {
     ahost__resolution resolution;
     endpoint ends[ENDS];
     int at; /* the end that is being resolved */
-    int reuseaddr, reuseport, broadcast;
-    int ttl, multicast_ttl, multicast_loop;
+    ahost__udp_options options;
     int queue;
-    char multicast_interface[IF_NAMESIZE]; /* "": the system's choice */
 } opening;
 
 /* ---- options ------------------------------------------------------------ */
@@ -76,7 +74,7 @@ static void read_interface(lua_State *L, opening *o) {
         if (lua_type(L, -1) != LUA_TSTRING || (n = lua_rawlen(L, -1)) == 0 ||
             n >= IF_NAMESIZE)
             bad_option(L, option, "the name of an interface");
-        strcpy(o->multicast_interface, lua_tostring(L, -1));
+        strcpy(o->options.multicast_interface, lua_tostring(L, -1));
     }
     lua_pop(L, 1);
 }
@@ -104,12 +102,12 @@ static void read_options(lua_State *L, opening *o) {
     }
     luaL_checktype(L, OPTIONS, LUA_TTABLE);
     read_peer(L, &o->ends[PEER]);
-    o->reuseaddr = read_flag(L, "reuseaddr", 0);
-    o->reuseport = read_flag(L, "reuseport", 0);
-    o->broadcast = read_flag(L, "broadcast", 0);
-    o->ttl = read_count(L, "ttl", 255, UNSET);
-    o->multicast_ttl = read_count(L, "multicast_ttl", 255, UNSET);
-    o->multicast_loop = read_flag(L, "multicast_loop", UNSET);
+    o->options.reuseaddr = read_flag(L, "reuseaddr", 0);
+    o->options.reuseport = read_flag(L, "reuseport", 0);
+    o->options.broadcast = read_flag(L, "broadcast", 0);
+    o->options.ttl = read_count(L, "ttl", 255, UNSET);
+    o->options.multicast_ttl = read_count(L, "multicast_ttl", 255, UNSET);
+    o->options.multicast_loop = read_flag(L, "multicast_loop", UNSET);
     o->queue = read_count(L, "queue", GREATEST_QUEUE, QUEUE);
     read_interface(L, o);
 }
@@ -163,11 +161,10 @@ static int set_interface(const ahost__udp *u, const char *name) {
                : 0;
 }
 
-static int set_options(const ahost__udp *u, const opening *o) {
+int ahost__udp_set_options(const ahost__udp *u) {
+    const ahost__udp_options *o = &u->options;
     int err = 0;
-    if (o->reuseport)
-        err = set_option(ahost__udp_file(u), SOL_SOCKET, SO_REUSEPORT, 1);
-    if (err == 0 && o->broadcast)
+    if (o->broadcast)
         err = set_option(ahost__udp_file(u), SOL_SOCKET, SO_BROADCAST, 1);
     if (err == 0)
         err = set_for_families(u, IP_TTL, IPV6_UNICAST_HOPS, o->ttl);
@@ -183,7 +180,7 @@ static int set_options(const ahost__udp *u, const opening *o) {
 /* "All interfaces" is an address of IPv6; its socket takes both families. */
 static int bind_socket(ahost__udp *u, const opening *o) {
     const endpoint *local = &o->ends[LOCAL];
-    unsigned flags = o->reuseaddr ? UV_UDP_REUSEADDR : 0;
+    unsigned flags = u->options.reuseaddr ? UV_UDP_REUSEADDR : 0;
     if (!local->given)
         return 0;
     if (u->family == AF_INET6 && local->address.host[0] == '\0') {
@@ -200,7 +197,6 @@ static int connect_socket(ahost__udp *u, opening *o) {
     int err;
     if (!peer->given)
         return 0;
-    ahost__udp_suit_family(u, &peer->numeric);
     err = uv_udp_connect(&u->handle, (const struct sockaddr *)&peer->numeric);
     u->connected = err == 0;
     return err;
@@ -212,23 +208,50 @@ static int fail(lua_State *L, const opening *o, int end, int err) {
     return ahost__fail(L, err, "udp %s", lua_tostring(L, -1));
 }
 
+/* Binds and connects the new socket: 0, or a code and the end that failed. */
+static int set_up(ahost__udp *u, opening *o, int *end) {
+    int err = u->options.reuseport
+                  ? set_option(ahost__udp_file(u), SOL_SOCKET, SO_REUSEPORT, 1)
+                  : 0;
+    if (err == 0)
+        err = ahost__udp_set_options(u);
+    if (err == 0)
+        err = bind_socket(u, o);
+    if (err != 0)
+        return err;
+    *end = PEER;
+    return connect_socket(u, o);
+}
+
+/* The socket that this one is to follow, or NULL. */
+static ahost__udp *find_predecessor(ahost__context *ctx, opening *o) {
+    const endpoint *local = &o->ends[LOCAL];
+    return local->given ? ahost__udp_predecessor(ctx, &local->numeric,
+                                                 &o->ends[PEER].numeric)
+                        : NULL;
+}
+
 /* -> socket | nil, err */
 static int open_socket(lua_State *L, opening *o) {
     ahost__context *ctx = ahost__context_current(L);
     int end = o->ends[LOCAL].given ? LOCAL : PEER, err;
-    ahost__udp *u;
+    int family = o->ends[end].numeric.ss_family;
+    ahost__udp *u, *predecessor;
     ahost__context_check_open(L, ctx, "udp");
-    u = ahost__push_udp(L, ctx, o->ends[end].numeric.ss_family, &err);
+    if (o->ends[PEER].given)
+        ahost__udp_suit_family(family, &o->ends[PEER].numeric);
+    predecessor = find_predecessor(ctx, o);
+    u = ahost__push_udp(L, ctx, predecessor != NULL ? AF_UNSPEC : family, &err);
     if (u == NULL)
         return fail(L, o, end, err);
+    u->options = o->options;
     u->queue_limit = (size_t)o->queue;
-    err = set_options(u, o);
-    if (err == 0)
-        err = bind_socket(u, o);
-    if (err == 0) {
-        end = PEER;
-        err = connect_socket(u, o);
-    }
+    if (predecessor != NULL)
+        err = ahost__udp_follow(u, predecessor);
+    else
+        err = set_up(u, o, &end);
+    if (err == 0 && predecessor == NULL && o->ends[LOCAL].given)
+        ahost__udp_enlist(u, &o->ends[LOCAL].numeric, &o->ends[PEER].numeric);
     if (err == 0)
         return 1;
     ahost__udp_close(u);

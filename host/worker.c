@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lease.h"
+#include "lender.h"
+#include "listener.h"
 #include "worker.h"
 
 /* Makes an inherited socket ours: 0 or a code. */
@@ -48,7 +49,7 @@ static int attach(lua_State *L) {
         return ahost__fail(L, err, "worker");
     ahost__stream_set_box(box, s);
     ahost__stream_own(s, h->root);
-    err = ahost__lease_open(h, sockets);
+    err = ahost__lender_open(h, sockets);
     if (err != 0)
         return ahost__fail(L, err, "worker");
     h->worker = index;

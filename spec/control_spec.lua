@@ -393,9 +393,13 @@ describe("the control of an application", function()
     assert.equal("EINVAL", refusal_of(app, "metrics", { format = {} }).code)
   end)
 
-  it("says that nothing can be reloaded", function()
+  it("reloads, and reports", function()
     local app <close> = testing.host {}
-    assert.matches("not available", refusal_of(app, "reload").message)
+    local report <const> = result_of(app, "reload")
+    assert.is_true(report.ok)
+    assert.same({}, report.components)
+    assert.matches("no component 'x'", result_of(app, "reload", { component = "x" }).err)
+    assert.equal("EINVAL", refusal_of(app, "reload", { component = 1 }).code)
   end)
 
   it("speaks for one configuration only", function()

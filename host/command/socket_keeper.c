@@ -76,7 +76,7 @@ static int probe(const struct sockaddr_storage *address) {
 /* A socket that listens, or a code. The first for any port decides which one
  * it is for all workers. */
 static int make(const ahost__keeper *keeper, kept_socket *wanted,
-                const ahost__lease_request *request) {
+                const ahost__lender_request *request) {
     ahost__listen_options options = {request->backlog, 1, request->mode, 0};
     ahost__address address = request->address;
     const kept_socket *sibling;
@@ -100,13 +100,13 @@ static int make(const ahost__keeper *keeper, kept_socket *wanted,
 }
 
 int ahost__keeper_lend(ahost__keeper *keeper, int worker,
-                       const ahost__lease_request *request) {
+                       const ahost__lender_request *request) {
     const ahost__address *address = &request->address;
     int shared = address->is_unix || address->is_passed;
     kept_socket wanted = {.owner = request->owner,
                           .ordinal = request->ordinal,
                           .worker = shared ? 0 : worker};
-    int err = ahost__lease_address(address, &wanted.address);
+    int err = ahost__lease_name(address, &wanted.address);
     kept_socket *s;
     if (err != 0)
         return err;

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "stream.h"
+
 #define SUPERVISOR_TYPE "ahost.supervisor"
 #define PROCESS_TYPE "ahost.supervisor.process"
 
@@ -97,7 +99,7 @@ static void on_exit(uv_process_t *handle, int64_t status, int signal) {
 
 /* ---- listening sockets -------------------------------------------------- */
 
-static void send_answer(const process *p, ahost__lease_answer *answer,
+static void send_answer(const process *p, ahost__lender_answer *answer,
                         int socket) {
     union {
         struct cmsghdr header;
@@ -117,8 +119,8 @@ static void send_answer(const process *p, ahost__lease_answer *answer,
         continue;
 }
 
-static void answer_request(process *p, ahost__lease_request *request) {
-    ahost__lease_answer answer = {.number = request->number};
+static void answer_request(process *p, ahost__lender_request *request) {
+    ahost__lender_answer answer = {.number = request->number};
     ahost__address *address = &request->address;
     int fd;
     address->host[sizeof(address->host) - 1] = '\0';
@@ -131,7 +133,7 @@ static void answer_request(process *p, ahost__lease_request *request) {
 static void on_request(uv_poll_t *poll, int status, int events) {
     process *p = ahost__container_of(poll, process, requests);
     ahost *h = p->host;
-    ahost__lease_request request;
+    ahost__lender_request request;
     ssize_t size = recv(p->fd, &request, sizeof(request), MSG_DONTWAIT);
     (void)status;
     (void)events;

@@ -7,7 +7,8 @@
 
 #include <lua.h>
 
-#include "lease.h"
+#include "host.h"
+#include "lender.h"
 
 /* ---- listening sockets: socket_keeper.c --------------------------------- */
 
@@ -23,7 +24,7 @@ void ahost__keeper_open(ahost *h, ahost__keeper *keeper);
 /* The socket that a worker asks for, made when it is asked for first: a
  * descriptor that stays the keeper's, or a negative code. */
 int ahost__keeper_lend(ahost__keeper *keeper, int worker,
-                       const ahost__lease_request *request);
+                       const ahost__lender_request *request);
 
 /* Closes the sockets, and removes the files of Unix sockets. */
 void ahost__keeper_close(ahost__keeper *keeper);

@@ -5,8 +5,11 @@
 --     app.stop, cancellation, teardown; app.exit
 
 local bus <const> = require "ahost.bus"
+local changes <const> = require "ahost.reload.changes"
+local code <const> = require "ahost.component.code"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
+local dependencies <const> = require "ahost.component.dependencies"
 local control <const> = require "ahost.control"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
@@ -14,6 +17,7 @@ local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.application.metrics"
 local process <const> = require "ahost.process"
+local reload <const> = require "ahost.reload"
 local report <const> = require "ahost.component.report"
 local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
@@ -35,12 +39,21 @@ local application <const> = {}
 ---@field broadcast? fun(message: string, ...: any): boolean    of its bus
 ---@field opened? fun(app: ahost.Application)    called in `app.outer` before app.init
 
+---@class ahost.ApplicationSource    where the configuration is from
+---@field load fun(): table?, ahost.Error?        reads it again
+---@field apply fun(values: table, keys: table): true?, ahost.Error?   puts into effect
+---  what of it is about the process: logging, limits
+---@field files fun(): string[]                   that it was read from
+
 ---@class ahost.Application
 ---@field ctx ahost.Context        of the application: resources of its components
 ---@field outer ahost.Context      of what looks after them
 ---@field bus ahost.Bus
 ---@field config table             the effective configuration
 ---@field metrics ahost.metrics.Registry
+---@field keys table               the top-level keys, checked
+---@field wiring ahost.Code        what schedules, servers and listeners have loaded
+---@field draining table<string, ahost.OldGeneration[]>   by the path of the component
 ---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
@@ -81,8 +94,11 @@ end
 --- Checks a configuration as far as that is possible without starting anything:
 --- modules are loaded and each component's `init` is called. May wait.
 ---@param values table     an effective configuration
----@param opts? {directory: string?, component: table?}   `directory`: where relative
----  files are that no file names; `component`: the root
+---@param opts? {directory: string?, component: table?, code: ahost.Code?,
+---  load_root: (fun(code: ahost.Code): table?, ahost.Error?)?,
+---  source: ahost.ApplicationSource?}   `directory`: where relative files are that no
+---  file names; `component`: the root, `code`: what it has loaded, `load_root`: loads it
+---  again; `source`: for reloads (the configuration stays as it is)
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial   what could be built, to look at only
@@ -96,19 +112,22 @@ function application.new(values, opts)
   local app <const> = setmetatable({
     config = values,
     keys = keys,
+    opts = opts,
     log = log.get "ahost.application",
     status = 0,
     start_timeout = keys.start_timeout,
     stop_timeout = keys.stop_timeout,
+    source = opts.source,
+    draining = {},
     stopping = sync.event(),
     running = sync.event(),
   }, Application)
-  return app:build(opts, err)
+  return app:build(err)
 end
 
 -- `wrong` is what is known to be wrong already.
-function Application:build(opts, wrong)
-  local problems <const> = {}
+function Application:build(wrong, plan)
+  local opts <const>, problems <const> = self.opts, {}
   local function collect(result, err, partial)
     for _, problem in ipairs(err and (err.errors or { tostring(err) }) or {}) do
       problems[#problems + 1] = problem
@@ -120,26 +139,80 @@ function Application:build(opts, wrong)
     directory = opts.directory,
     defaults = config.literal(section(self.config, "defaults") or {}),
     component = opts.component,
+    code = opts.component and opts.code,
+    load_root = opts.load_root,
+    plan = plan,
   }
   local root, origin = root_of(self.config, opts.component)
   if root then
     below.at = origin
     self.root = collect(tree.build(root, below))
-    below.component, below.at = nil, nil
+    below.component, below.at, below.load_root = nil, nil, nil
   end
+  self.wiring = self.wiring or code.new()
+  below.code = self.wiring
   local wired <const> = {
     schedules = section(self.config, "schedules"),
     servers = section(self.config, "servers"),
   }
   self.wired = collect(wiring.components(wired, below))
-  self.listeners = collect(wiring.listeners(section(self.config, "listen"),
-    opts.directory))
+  self.listeners = collect(wiring.listeners(section(self.config, "listen"), below))
   collect(workers.check_root(self.config, self.root))
   if #problems == 0 then return self end
   local err <const> = errors.new("CONFIG", table.concat(problems, "\n"),
     { errors = problems })
   return nil, err, self
 end
+
+-- ---- reloading -----------------------------------------------------------------------
+
+--- The application as a plan has it, to be adopted when all of it has started. May wait.
+---@param plan ahost.ReloadPlan
+---@return ahost.Application? draft
+---@return ahost.Error? err    code CONFIG
+function Application:build_again(plan)
+  local ok, conflict = check_roots(plan.values)
+  if not ok then return nil, conflict end
+  local draft <const> = setmetatable({
+    config = plan.values,
+    keys = plan.keys,
+    opts = self.opts,
+    wiring = not plan.wiring_changed and self.wiring or nil,
+  }, Application)
+  draft.listens_anew = plan.wiring_changed
+    or not changes.same(section(self.config, "listen"), section(plan.values, "listen"))
+  return draft:build(nil, plan)
+end
+
+--- Puts what a configuration says about the process into effect.
+---@param draft ahost.Application
+---@return true? ok
+---@return ahost.Error? err
+function Application:apply(draft)
+  if not self.source or draft.config == self.config then return true end
+  return self.source.apply(draft.config, draft.keys)
+end
+
+--- Becomes what the draft is. Does not wait.
+---@param draft ahost.Application
+function Application:adopt(draft)
+  local before <const> = self.keys
+  self.root, self.wired, self.wiring = draft.root, draft.wired, draft.wiring
+  self.config, self.keys = draft.config, draft.keys
+  self.start_timeout, self.stop_timeout = draft.keys.start_timeout,
+    draft.keys.stop_timeout
+  if self.opts.component then self.opts.component = self.root.component end
+  if draft.listens_anew then self:listen_anew(draft.listeners) end
+  if self.ticks and self.keys.tick_period ~= before.tick_period then
+    self.ticks:restart(self.keys.tick_period)
+  end
+end
+
+--- Reloads what has changed, or a component: see ahost.reload. Waits for the commit.
+---@param path? string    of a component; "" for the root
+---@param opts? {force: boolean?}
+---@return ahost.ReloadReport
+function Application:reload(path, opts) return reload.run(self, path, opts) end
 
 -- ---- starting ------------------------------------------------------------------------
 
@@ -165,6 +238,21 @@ function Application:started_nodes()
   return table.move(nodes, 1, #nodes, 1, {})
 end
 
+-- All that have a context, those that have started in the order of their starts.
+function Application:living_nodes()
+  local nodes <const>, seen <const> = {}, {}
+  local function take(node)
+    if seen[node] or not node.ctx or node.ctx:state() == "closed" then return end
+    seen[node] = true
+    nodes[#nodes + 1] = node
+  end
+  for _, node in ipairs(self.order) do take(node) end
+  for _, root in ipairs(self:roots()) do
+    for node in tree.each(root) do take(node) end
+  end
+  return nodes
+end
+
 -- The root, then the components of `schedules:` and `servers:`.
 function Application:roots()
   local nodes <const> = { self.root }
@@ -184,14 +272,23 @@ end
 
 -- Subscribes listeners of `listen:` in a context, whose resources they can use then. At
 -- app.exit that of the application has ended.
-function Application:listen(ctx, is_meant)
-  ctx:spawn("listen", function()
-    for _, listener in ipairs(self.listeners) do
-      if is_meant(listener.message) then
-        self.bus:subscribe(listener.message, listener.fn)
-      end
-    end
-  end):join()
+function Application:listen(listeners)
+  local places <const> = { inner = self.ctx:child(), outer = self.outer:child() }
+  for _, listener in ipairs(listeners) do
+    local ctx <const> = listener.message == "app.exit" and places.outer or places.inner
+    runtime.within(ctx, self.bus.subscribe, self.bus, listener.message, listener.fn)
+  end
+  self.listeners, self.listening = listeners, places
+end
+
+-- The same in the place of those before, which end.
+function Application:listen_anew(listeners)
+  local before <const> = self.listening
+  self:listen(listeners)
+  for _, ctx in next, before do
+    runtime.retire(ctx)
+    self.outer:spawn("end of listeners", ctx.close, ctx)
+  end
 end
 
 function Application:open(outer)
@@ -213,8 +310,7 @@ function Application:open(outer)
       self.log:debug("published: %s", event.key)
     end)
   end
-  self:listen(self.outer, function(message) return message == "app.exit" end)
-  self:listen(self.ctx, function(message) return message ~= "app.exit" end)
+  self:listen(self.listeners)
 end
 
 -- -> whether everything has started
@@ -274,8 +370,18 @@ function Application:log_teardown(err)
   end
 end
 
+-- Those who depend on others end before these.
+function Application:arrange()
+  local nodes <const>, contexts <const> = self:living_nodes(), {}
+  for _, node in ipairs(dependencies.order(nodes, dependencies.dependants(nodes))) do
+    contexts[#contexts + 1] = node.ctx
+  end
+  runtime.arrange(contexts)
+end
+
 -- What fails in the teardown is not lost: it is logged, and shows in the status.
 function Application:tear_down()
+  self:arrange()
   local ok, err = self.ctx:close()
   if not ok then self:log_teardown(err) end
   if not ok or runtime.failed_late(self.ctx) then self:stop(1) end

@@ -1,9 +1,11 @@
 -- ahost.reference: values in modules and files, named by text, as configurations name
 -- them: "app.jobs:cleanup", "./jobs.lua:daily.report".
 --
--- Modules are found as `require` finds them and are kept where it keeps them, but they
--- are run here, so that what they do at their top level may wait.
+-- Modules are found as `require` finds them, but they are run here, so that what they do
+-- at their top level may wait. Those of the application belong to the component that
+-- loads them (ahost.component.code), all others are kept where `require` keeps them.
 
+local code <const> = require "ahost.component.code"
 local errors <const> = require "ahost.error"
 local spelling <const> = require "ahost.spelling"
 local sync <const> = require "ahost.sync"
@@ -11,15 +13,11 @@ local task <const> = require "ahost.task"
 
 local reference <const> = {}
 
--- What is being loaded: { by = task, over = event, what = text }, by its key.
-local loading <const> = {}
 -- The loading that a task waits for.
 local awaited <const> = setmetatable({}, { __mode = "k" })
--- Where modules come from, by their key.
-local paths <const> = {}
 
-local function failure(code, message, fields)
-  return nil, errors.new(code, message, fields)
+local function failure(kind, message, fields)
+  return nil, errors.new(kind, message, fields)
 end
 
 -- ---- finding -------------------------------------------------------------------------
@@ -36,17 +34,16 @@ local function file_path(name, directory)
 end
 
 -- -> chunk, path | nil, err
-local function find_file(path)
-  local file, problem = io.open(path, "r")
-  if not file then return failure("NOTFOUND", "cannot open file " .. problem) end
-  file:close()
-  local chunk, wrong = loadfile(path, "t")
-  if not chunk then return failure("FAILED", wrong) end
-  return chunk, path
+local function find_file(owner, path)
+  local chunk, problem = owner:compile(path)
+  if chunk then return chunk, path end
+  return failure(problem:find "^cannot " and "NOTFOUND" or "FAILED", problem)
 end
 
 -- Asks the searchers of `require`. -> loader, where it is from | nil, err
-local function find_module(name)
+local function find_module(owner, name)
+  local path <const> = owner:find(name)
+  if path then return find_file(owner, path) end
   local searched = {}
   for _, searcher in ipairs(package.searchers) do
     local ok, loader, from = pcall(searcher, name)
@@ -91,10 +88,11 @@ local function run(entry, chunk, from)
     return failure("FAILED", ("%s: %s"):format(entry.what, result.text),
       { value = result.value, traceback = result.traceback })
   end
+  local loaded <const> = entry.owner.loaded
   if result ~= nil then
-    package.loaded[entry.key] = result
-  elseif package.loaded[entry.key] == nil then
-    package.loaded[entry.key] = true
+    loaded[entry.key] = result
+  elseif loaded[entry.key] == nil then
+    loaded[entry.key] = true
   end
   return true
 end
@@ -102,32 +100,32 @@ end
 -- The loadings that the task is in the middle of, outermost first.
 local stacks <const> = setmetatable({}, { __mode = "k" })
 
-local function begin(key, name, what)
+local function begin(owner, key, name, what)
   local me <const> = task.current()
   local stack = stacks[me] or {}
   stacks[me] = stack
-  local entry = { key = key, name = name, what = what, by = me, over = sync.event(),
-    stack = stack, depth = #stack + 1 }
-  stack[entry.depth], loading[key] = entry, entry
+  local entry = { owner = owner, key = key, name = name, what = what, by = me,
+    over = sync.event(), stack = stack, depth = #stack + 1 }
+  stack[entry.depth], owner.loading[key] = entry, entry
   return setmetatable(entry, {
     __close = function()
-      stack[entry.depth], loading[key] = nil, nil
+      stack[entry.depth], owner.loading[key] = nil, nil
       entry.over:set()
     end,
   })
 end
 
-local function load_now(key, name, what)
-  local entry <close> = begin(key, name, what)
+local function load_now(owner, key, name, what)
+  local entry <close> = begin(owner, key, name, what)
   local find = is_file(name) and find_file or find_module
-  local chunk, from = find(is_file(name) and key:sub(2) or name)
+  local chunk, from = find(owner, is_file(name) and key:sub(2) or name)
   if not chunk then
     entry.err = from
     return nil, from
   end
   local ok, err = run(entry, chunk, from)
   entry.err = err
-  if ok then paths[key] = type(from) == "string" and from or nil end
+  if ok then owner.paths[key] = type(from) == "string" and from or nil end
   return ok, err
 end
 
@@ -146,26 +144,30 @@ end
 --- Loads a module or a file, once, in the calling task. A second task that wants it
 --- meanwhile waits for the first. May wait.
 ---@param name string    a module as for `require`, or a file: "./jobs.lua", "/srv/a.lua"
----@param opts? {directory: string?}    where relative files are
+---@param opts? {directory: string?, code: ahost.Code?}    where relative files are; whose
+---  the module is (the component's that calls)
 ---@return any value     what the module is; true if it returned nothing
 ---@return string|ahost.Error? path   where it is from, if known; else code NOTFOUND (with
 ---  what was `searched`), or FAILED (what it raised; fields `value` and `traceback`)
 function reference.load(name, opts)
   local key, what = name, ("module '%s'"):format(name)
+  local owner = opts and opts.code or code.current(task.current())
   if is_file(name) then
     local path <const> = file_path(name, opts and opts.directory)
     key, what = "@" .. path, path
+  elseif owner.loaded[name] == nil and not owner:find(name) then
+    owner = code.shared
   end
-  while package.loaded[key] == nil do
+  while owner.loaded[key] == nil do
     local ok, err
-    if loading[key] then
-      ok, err = wait_for(loading[key])
+    if owner.loading[key] then
+      ok, err = wait_for(owner.loading[key])
     else
-      ok, err = load_now(key, name, what)
+      ok, err = load_now(owner, key, name, what)
     end
     if not ok then return nil, err end
   end
-  return package.loaded[key], paths[key]
+  return owner.loaded[key], owner.paths[key]
 end
 
 -- ---- names ---------------------------------------------------------------------------
@@ -214,7 +216,7 @@ end
 --- Finds what a text refers to: `module:name.name`, `./file.lua:name`, or a module or
 --- file alone, whose value it is then. May wait, as the module is loaded.
 ---@param text any    what is no string is returned as it is
----@param opts? {directory: string?}    where relative files are
+---@param opts? {directory: string?, code: ahost.Code?}    as for `load`
 ---@return any value
 ---@return ahost.Error? err    code NOTFOUND or FAILED; tells which part failed
 function reference.resolve(text, opts)
@@ -239,8 +241,8 @@ end
 
 --- The same for what must be a function, or a table that can be called.
 ---@param text any    a function is returned as it is
----@param opts? {directory: string?, op: string?}    `op`: what the function is for, which
----  begins the message of an error
+---@param opts? {directory: string?, code: ahost.Code?, op: string?}    as for `load`;
+---  `op`: what the function is for, which begins the message of an error
 ---@return function? fn
 ---@return ahost.Error? err    code NOTFOUND or FAILED
 function reference.callable(text, opts)

@@ -1,7 +1,7 @@
 -- The rows: what each job runs and what was promised about it.
 --
 -- `kind` names the function of run.lua that measures one side of the row:
---   load     servers under bench_load, or the `client`; `ours` and `reference` start a server
+--   load     servers under bench_load or `client`; `ours` and `reference` start a server
 --   program  programs that print operations= and seconds=
 --   memory   servers under bench_idle_memory; less is better
 --   startup  commands under bench_startup; less is better

@@ -57,7 +57,27 @@ schema.keys = {
     fields = background.fields,
     doc = "running in the background (-d)",
   },
-  reload = map "reloading components",
+  reload = {
+    type = "map",
+    default = {},
+    doc = "replacing components while they serve",
+    fields = {
+      grace = {
+        type = "duration",
+        min = 0,
+        default = 30,
+        doc = "how long connections may go on with the code that they began with",
+      },
+      generations = {
+        type = "integer",
+        min = 1,
+        max = 1000,
+        default = 8,
+        doc = "old ones of a component at once; a further reload waits for the oldest",
+      },
+      on_hup = { type = "boolean", default = false, doc = "reload when SIGHUP comes" },
+    },
+  },
   watchdog = {
     type = "map",
     doc = "code that keeps the loop from turning",

@@ -9,7 +9,7 @@ local value <const> = require "ahost.config.value"
 
 local wiring <const> = {}
 
-local function resolve_listener(container, key, path, directory)
+local function resolve_listener(container, key, path, opts)
   local text <const> = container[key]
   if type(text) == "function" then return text end
   local origin <const> = config.origin(container, key)
@@ -18,7 +18,7 @@ local function resolve_listener(container, key, path, directory)
     return nil, prefix .. "must be module:function or a list of them"
   end
   local fn, err = reference.resolve(text,
-    { directory = config.directory(container, key) or directory })
+    { directory = config.directory(container, key) or opts.directory, code = opts.code })
   if fn == nil then return nil, prefix .. err.message end
   if type(fn) ~= "function" then
     return nil, ("%s'%s' is a %s, not a function"):format(prefix, text, type(fn))
@@ -29,13 +29,14 @@ end
 --- The functions of `listen:`. May wait, as modules are loaded.
 ---@param listen table?      message -> "module:function" or a list of them; in a Lua
 ---  configuration also functions
----@param directory string?  where relative files are that no file names
+---@param opts {directory: string?, code: ahost.Code}    `directory`: where relative files
+---  are that no file names; `code`: what is loaded is kept there
 ---@return {message: string, fn: function}[]? listeners
 ---@return ahost.Error? err  code CONFIG
-function wiring.listeners(listen, directory)
+function wiring.listeners(listen, opts)
   local found <const>, problems <const> = {}, {}
   local function add(message, container, key)
-    local fn, problem = resolve_listener(container, key, "listen." .. message, directory)
+    local fn, problem = resolve_listener(container, key, "listen." .. message, opts)
     if fn then
       found[#found + 1] = { message = message, fn = fn }
     else
@@ -62,6 +63,8 @@ local function add_nodes(nodes, problems, values, kind, section, opts)
       at = config.origin(values, name),
       directory = config.directory(values, name) or opts.directory,
       defaults = opts.defaults,
+      code = opts.code,
+      plan = opts.plan,
     })
     nodes[#nodes + 1] = node or partial
     local wrong <const> = err and err.errors or {}
@@ -71,7 +74,8 @@ end
 
 --- The components of `schedules:` and `servers:`. May wait.
 ---@param keys table         the top-level keys
----@param opts {directory: string?, defaults: table?}
+---@param opts {directory: string?, defaults: table?, code: ahost.Code,
+---  plan: ahost.ReloadPlan?}
 ---@return ahost.ComponentNode[]? nodes
 ---@return ahost.Error? err  code CONFIG
 ---@return ahost.ComponentNode[]? partial   what could be built

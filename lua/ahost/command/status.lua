@@ -50,6 +50,13 @@ local function owned(node)
   return table.concat(parts, ", ")
 end
 
+-- "3, 2 old": which one serves, and how many of those before it have not ended.
+local function generation(node)
+  if node.generation == 1 and #node.draining == 0 then return nil end
+  if #node.draining == 0 then return node.generation end
+  return ("%d, %d old"):format(node.generation, #node.draining)
+end
+
 local function add_nodes(rows, nodes, level)
   for _, node in ipairs(nodes) do
     local name <const> = level == 0 and node.path ~= "" and node.path or node.alias
@@ -57,7 +64,7 @@ local function add_nodes(rows, nodes, level)
       ("  "):rep(level) .. name,
       node.type,
       node.state,
-      node.generation,
+      generation(node),
       node.restarts > 0 and node.restarts or nil,
       node.tasks,
       owned(node),

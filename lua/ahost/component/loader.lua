@@ -17,8 +17,8 @@ local function is_missing(err, module)
 end
 
 -- -> component | nil, err
-local function find(name, directory)
-  local component, err = reference.resolve(name, { directory = directory })
+local function find(name, directory, code)
+  local component, err = reference.resolve(name, { directory = directory, code = code })
   if component ~= nil or is_file(name) then return component, err end
   if not is_missing(err, name:match("^[^:]*")) then return nil, err end
   local bundled, why = reference.resolve(BUNDLED .. name)
@@ -33,18 +33,19 @@ end
 --- Loads the component that a type names. May wait, as it runs the module.
 ---@param name string         the type
 ---@param directory? string   where relative files are
+---@param code ahost.Code     what it loads is kept there
 ---@return table? component
 ---@return ahost.Error? err   code NOTFOUND or FAILED
 ---@return string? directory  in which the component's own relative files are
-function loader.load(name, directory)
-  local component, err = find(name, directory)
+function loader.load(name, directory, code)
+  local component, err = find(name, directory, code)
   if component == nil then return nil, err end
   if type(component) ~= "table" then
     return nil, errors.new("FAILED",
       ("'%s' is a %s, not a component, which is a table"):format(name, type(component)))
   end
   local base <const> = name:match("^(.*):[^:/]*$") or name
-  local _, path = reference.load(base, { directory = directory })
+  local _, path = reference.load(base, { directory = directory, code = code })
   local home = type(path) == "string" and path:match("^(.*)/[^/]*$")
   return component, nil, home or is_file(base) and directory or nil
 end

@@ -2,6 +2,7 @@
 -- start is over when all have started, one has failed, none can go on, it takes too
 -- long, or the application is to end.
 
+local code <const> = require "ahost.component.code"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local sync <const> = require "ahost.sync"
@@ -16,6 +17,26 @@ local starting <const> = {}
 ---@field phase? string               "prepare" or "start", when it failed
 ---@field err? any
 ---@field traceback? string
+
+-- Which components a start is about. These are all below its nodes.
+---@class ahost.StartScope
+local Whole <const> = {}
+Whole.__index = Whole
+
+---@return ahost.ComponentNode[]
+function Whole.children(_, node) return node.children end
+
+--- "start" it; "pass" it, as it is up already, and go on with its children; or "leave" it
+--- and all below it.
+---@return "start"|"pass"|"leave"
+function Whole.verdict() return "start" end
+
+--- Whether a component that publishes in this context is to be held back.
+---@return boolean
+function Whole.stages() return false end
+
+--- It has started.
+function Whole:started(node) self.app:started(node) end
 
 local Starting <const> = {}
 Starting.__index = Starting
@@ -76,8 +97,7 @@ end
 
 function Starting:start_children(node)
   local tasks <const> = {}
-  node.state = "children"
-  for i, child in ipairs(node.children) do
+  for i, child in ipairs(self.scope:children(node)) do
     tasks[i] = self.ctx:spawn("start of " .. child.path, self.start, self, child)
   end
   local all = true
@@ -86,9 +106,9 @@ function Starting:start_children(node)
 end
 
 -- Those that started later may use what this one has, its children do.
-local function place(node)
+function Starting:place(node)
   local below <const> = {}
-  for _, child in ipairs(node.children) do below[#below + 1] = child.ctx end
+  for _, child in ipairs(self.scope:children(node)) do below[#below + 1] = child.ctx end
   runtime.place(node.ctx, below)
 end
 
@@ -99,25 +119,39 @@ local function home_of(app, node)
   return above and above.ctx or app.ctx
 end
 
-function Starting:start(node)
-  if self.over then return false end
+-- -> whether there can be one
+function Starting:open_context(node)
   local home <const> = home_of(self.app, node)
   if home:state() ~= "open" then
     self:fail(node, "prepare", "the context above its own was closed")
     return false
   end
   local name <const> = node.path == "" and "root" or node.path
-  node.ctx = runtime.context(home, name, node.resource_name, node.settings.isolated)
+  node.ctx = runtime.context(home, name, node.resource_name, node.settings.isolated,
+    self.scope:stages(home))
+  code.assign(node.ctx, node.code)
+  return true
+end
+
+-- -> whether all phases went well
+function Starting:run_phases(node)
+  if not self:run_phase(node, "prepare") then return false end
+  node.state = "children"
+  return self:start_children(node) and self:run_phase(node, "start")
+end
+
+function Starting:start(node)
+  local verdict <const> = self.scope:verdict(node)
+  if self.over or verdict == "leave" then return not self.over end
+  if verdict == "pass" then return self:start_children(node) end
+  if not self:open_context(node) then return false end
   node.starting = self
   self:limit(node)
-  if not (self:run_phase(node, "prepare") and self:start_children(node)
-        and self:run_phase(node, "start")) then
-    return false
-  end
-  place(node)
+  if not self:run_phases(node) then return false end
+  self:place(node)
   node.state, node.starting, node.deadline = "started", nil, nil
   self:tell(node, "started")
-  self.app:started(node)
+  self.scope:started(node)
   return true
 end
 
@@ -193,8 +227,8 @@ end
 -- are to end first.
 function Starting:place_unfinished(nodes)
   for _, node in ipairs(nodes) do
-    self:place_unfinished(node.children)
-    if node.ctx and node.starting == self then place(node) end
+    self:place_unfinished(self.scope:children(node))
+    if node.ctx and node.starting == self then self:place(node) end
   end
 end
 
@@ -205,12 +239,14 @@ end
 ---@param app ahost.Application
 ---@param nodes ahost.ComponentNode[]
 ---@param timeout number    seconds; 0: no limit
+---@param scope? ahost.StartScope    which of them (all)
 ---@return ahost.StartOutcome
-function starting.run(app, nodes, timeout)
+function starting.run(app, nodes, timeout, scope)
   local ctx <close> = app.outer:child()
   local self <const> = setmetatable({
     app = app,
     nodes = nodes,
+    scope = scope or setmetatable({ app = app }, Whole),
     keeper = nodes[1] and nodes[1].keeper,
     ctx = ctx,
     timeout = timeout,

@@ -2,6 +2,7 @@
 -- settings allow, or the application ends. Others that hold what it had published get
 -- the new values: by their `rebind(self, key, value)`, or by a restart of their own.
 
+local dependencies <const> = require "ahost.component.dependencies"
 local runtime <const> = require "ahost.component.runtime"
 local errors <const> = require "ahost.error"
 local report <const> = require "ahost.component.report"
@@ -77,26 +78,11 @@ end
 
 -- ---- those who hold what is gone -----------------------------------------------------
 
--- Whether a node holds one of the keys as it was: it or one below it.
-local function held_keys(node, keys)
-  local set <const>, found <const> = {}, {}
-  for _, key in ipairs(keys) do set[key] = true end
-  for _, key in ipairs(runtime.held(node.ctx)) do
-    if set[key] then
-      found[#found + 1] = key
-      set[key] = nil
-    end
-  end
-  return found
-end
-
-local function is_below(node, above)
-  while node and node ~= above do node = node.parent end
-  return node ~= nil
-end
-
--- The value is what the component finds itself; if that fails, it has failed.
-local function rebind(node, key)
+--- Gives a component the new value of a resource that it holds, the one that it finds
+--- itself; if that fails, the component has failed. Waits.
+---@param node ahost.ComponentNode
+---@param key string
+function supervision.rebind(node, key)
   local instance <const>, ctx <const> = node.instance, node.ctx
   if ctx:state() ~= "open" then return end
   ctx:spawn("rebind " .. key, function()
@@ -109,10 +95,10 @@ end
 local function rebind_holders(app, origin, keys, renewed)
   for _, node in ipairs(app:started_nodes()) do
     local is_up <const> = node.state == "started" and not node.ended
-    if is_up and not is_below(node, origin) and not renewed[node] then
-      local held <const> = held_keys(node, keys)
+    if is_up and not dependencies.is_below(node, origin) and not renewed[node] then
+      local held <const> = dependencies.held(node, keys)
       if #held > 0 and node.component.rebind then
-        for _, key in ipairs(held) do rebind(node, key) end
+        for _, key in ipairs(held) do supervision.rebind(node, key) end
       elseif #held > 0 then
         app.log:notice("restarting %s, which holds '%s' of %s", tree.describe(node),
           held[1], tree.describe(origin))

@@ -2,6 +2,7 @@
 -- one component with its options checked and an instance of its table. Nothing is
 -- started here.
 
+local codes <const> = require "ahost.component.code"
 local config <const> = require "ahost.config"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
@@ -9,6 +10,7 @@ local loader <const> = require "ahost.component.loader"
 local log <const> = require "ahost.log"
 local options <const> = require "ahost.options"
 local settings <const> = require "ahost.component.settings"
+local task <const> = require "ahost.task"
 local value <const> = require "ahost.config.value"
 
 local tree <const> = {}
@@ -30,6 +32,9 @@ local ROOT <const> = "root"
 ---@field children ahost.ComponentNode[]
 ---@field parent? ahost.ComponentNode
 ---@field instance? table
+---@field code ahost.Code         what it has loaded
+---@field added table              the children that its `init` has added
+---@field generation integer       how many there have been of it
 ---@field resource_name? string  of what it publishes as "default"
 ---@field keeper? table          shows who has started it again last
 
@@ -127,7 +132,7 @@ local function instantiate(node)
     end,
   })
   if component.init then
-    local ok, err = xpcall(component.init, trace, instance)
+    local ok, err = node.code:run(task.current(), xpcall, component.init, trace, instance)
     if not ok then
       if errors.is(err, "CANCELLED") then error(err, 0) end
       return nil, err
@@ -135,7 +140,7 @@ local function instantiate(node)
   end
   local added <const> = instance._adding
   instance._adding = nil
-  node.instance = instance
+  node.instance, node.added = instance, added
   return added
 end
 
@@ -230,13 +235,50 @@ function Builder:check_options(node, at)
   node.options, node.settings = checked, own
 end
 
+-- Where the type of a node is searched for, if it is a relative file.
+local function directory_of_type(node, directory)
+  return not node.component and config.directory(node.raw, "type") or directory
+end
+
+-- The root that a script has returned: runs the script again.
+function Builder:load_script(node, directory)
+  node.code = codes.new()
+  local component, err = self.load_root(node.code)
+  if not component then
+    self:complain(nil, node.path, err.message)
+    return false
+  end
+  node.component, node.directory, node.configured_in = component, directory, directory
+  return true
+end
+
+local METHODS <const> = { "init", "prepare", "start", "run", "rebind", "save", "restore" }
+
+-- -> whether what is called of a component can be
+function Builder:check_methods(node)
+  for _, name in ipairs(METHODS) do
+    local method <const> = node.component[name]
+    if method ~= nil and type(method) ~= "function" then
+      self:complain(nil, node.path, ("'%s' of type '%s' is a %s, not a function"):format(
+        name, node.type, type(method)))
+      return false
+    end
+  end
+  return true
+end
+
+-- What is from the code of its parent belongs to that. -> whether there is a component
 function Builder:load(node, directory, at)
-  if node.component then
+  if node.component and not node.parent and self.load_root and self.plan then
+    return self:load_script(node, directory)
+  elseif node.component then
     node.directory, node.configured_in = directory, directory
+    node.code = node.parent and node.parent.code or self.code or codes.new()
     return true
   end
-  local from <const> = config.directory(node.raw, "type") or directory
-  local component, err, home = loader.load(node.type, from)
+  node.code = self.code or codes.new()
+  local from <const> = directory_of_type(node, directory)
+  local component, err, home = loader.load(node.type, from, node.code)
   if not component then
     self:complain(config.origin(node.raw, "type") or at, node.path, err.message)
     return false
@@ -267,6 +309,7 @@ function Builder:new_node(child, parent)
     type = type_of(alias, raw, parent or child.component),
     parent = parent,
     level = parent and parent.level + 1 or 1,
+    generation = 1,
     resource_name = alias:match("/([%w_]+)$"),
     children = {},
   }
@@ -302,11 +345,28 @@ function Builder:build(child, parent)
   if defaults then
     node.raw = self:merge_layers({ defaults, node.raw }, child.at, node.path) or node.raw
   end
-  if self:load(node, self:directory_for(child, parent), child.at) then
+  local directory <const> = self:directory_for(child, parent)
+  local kept <const> = self.plan
+    and self.plan:keep(node, directory_of_type(node, directory))
+  if kept then return self:build_kept(kept, node, child) end
+  if self:load(node, directory, child.at) and self:check_methods(node) then
     self:check_options(node, child.at)
     self:build_children(node, child.at)
   end
   return node
+end
+
+-- A component that stays as it is, though it may have other children than before.
+function Builder:build_kept(kept, node, child)
+  local entry <const> = { raw = node.raw, parent = node.parent, children = {} }
+  node.component = kept.component
+  self.plan:kept(kept, entry, function()
+    return self:build(child, node.parent), self:failure()
+  end)
+  for _, below in ipairs(self:child_list(node, kept.added)) do
+    entry.children[#entry.children + 1] = self:build(below, kept)
+  end
+  return kept
 end
 
 -- Runs `init`. -> the added children | nil: it has not run, or failed
@@ -348,11 +408,21 @@ function Builder:build_children(node, at)
   end
 end
 
+-- -> what is wrong, or nil
+function Builder:failure()
+  if #self.problems == 0 then return nil end
+  return errors.new("CONFIG", table.concat(self.problems, "\n"),
+    { errors = self.problems })
+end
+
 --- Makes the tree below a root. May wait, as modules are loaded and `init` is called.
 ---@param values table       the configuration of the root: {type=, ...}
 ---@param opts? {path: string?, alias: string?, at: string?, directory: string?,
----  defaults: table?, component: table?}   `defaults`: configurations by type, the
----  lowest layer; `at`: where the root was written; `component`: that of the root
+---  defaults: table?, component: table?, code: ahost.Code?,
+---  plan: ahost.ReloadPlan?}   `defaults`: configurations
+---  by type, the lowest layer; `at`: where the root was written; `component`: that of the
+---  root; `code`: what all of them load together (each has its own); `load_root`: loads
+---  `component` again; `plan`: which of the present ones stay (none)
 ---@return ahost.ComponentNode? root
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.ComponentNode? partial   what could be built, to look at only
@@ -363,6 +433,9 @@ function tree.build(values, opts)
     path = opts.path or "",
     directory = opts.directory,
     defaults = opts.defaults or {},
+    code = opts.code,
+    load_root = opts.load_root,
+    plan = opts.plan,
   }, Builder)
   local root <const> = builder:build {
     alias = opts.alias or ROOT,
@@ -370,17 +443,18 @@ function tree.build(values, opts)
     at = opts.at,
     component = opts.component,
   }
-  if #builder.problems == 0 then return root end
-  local err <const> = errors.new("CONFIG", table.concat(builder.problems, "\n"),
-    { errors = builder.problems })
+  local err <const> = builder:failure()
+  if not err then return root end
   return nil, err, root
 end
 
 --- A tree made anew for a restart: fresh instances, the same configuration.
 ---@param node ahost.ComponentNode
-function tree.renew(node)
+---@param alone? boolean    its children stay as they are
+function tree.renew(node, alone)
   local added, message = instantiate(node)
   if not added then error(message, 0) end
+  if alone then return end
   for _, child in ipairs(node.children) do tree.renew(child) end
 end
 

@@ -93,11 +93,11 @@ end
 commands.reload = { doc = "reload what has changed, or one component" }
 
 function commands.reload.run(control, request)
-  local app <const> = control.app
-  if not app.reload then
-    return nil, errors.new("ENOTSUP", "reloading is not available yet")
+  local component <const> = request.component
+  if component ~= nil and type(component) ~= "string" then
+    return refuse("component: must be the path of a component")
   end
-  return app:reload(request.component)
+  return control.app:reload(component, { force = request.force == true })
 end
 
 commands.stop = { doc = "end it, with an exit status" }

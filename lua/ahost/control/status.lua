@@ -77,6 +77,15 @@ local function state_of(node)
   return PHASES[node.state] or "not started"
 end
 
+-- The old generations of a component that have not ended.
+local function describe_draining(app, path)
+  local list <const> = json.array()
+  for i, old in ipairs(app.draining[path] or {}) do
+    list[i] = { generation = old.number, seconds = time.now() - old.since }
+  end
+  return list
+end
+
 local function describe_node(app, node, totals)
   local total <const> = totals[node.path == "" and "root" or node.path] or {}
   local children <const> = json.array()
@@ -90,6 +99,7 @@ local function describe_node(app, node, totals)
     state = state_of(node),
     restarts = app.restarts[node.path] or 0,
     generation = node.generation,
+    draining = describe_draining(app, node.path),
     tasks = total.tasks or 0,
     connections = total.connections or 0,
     owns = total.owns or {},

@@ -5,7 +5,6 @@ local application <const> = require "ahost.application"
 local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local errors <const> = require "ahost.error"
-local reference <const> = require "ahost.reference"
 
 ---@class ahost.testing.Host
 ---@field ctx ahost.Context      of the application: what its components publish
@@ -27,6 +26,16 @@ end
 ---@return table? instance    nil when there is none
 function Host:instance(path)
   return self.app:instance(path or "")
+end
+
+---Reloads what has changed, or a component: see `host.reload`. Waits for the commit.
+---@param path? string    dotted aliases; "" for the root
+---@param opts? {force: boolean?}
+---@return ahost.ReloadReport
+function Host:reload(path, opts)
+  local report <const> = self.app:reload(path, opts)
+  self.config = self.app.config
+  return report
 end
 
 ---Waits until the application has ended by itself, and been torn down.
@@ -52,23 +61,24 @@ function Host:__close()
   self:stop()
 end
 
+-- The configuration that was asked for. -> values | nil, err
 local function load_values(opts)
   local values = opts.config or {}
   if opts.files or opts.set then
-    values = assert(config.load(opts.files or {}, { set = opts.set, defaults = values }))
+    local loaded <const>, err = config.load(opts.files or {},
+      { set = opts.set, defaults = values })
+    if not loaded then return nil, err end
+    values = loaded
   end
-  return config.merge(values)
+  values = config.merge(values)
+  if opts.options then values.component = config.merge(values.component, opts.options) end
+  if opts.component then values.component = values.component or {} end
+  if type(opts.component) == "string" then values.component.type = opts.component end
+  return values
 end
 
--- The component and the configuration that were asked for. -> values, component | raises
-local function read_options(opts)
-  local values <const>, component = load_values(opts), opts.component
-  if opts.options then values.component = config.merge(values.component, opts.options) end
-  if type(component) == "string" then
-    component = assert(reference.resolve(component, { directory = opts.directory }))
-  end
-  if component then values.component = values.component or {} end
-  return values, component
+local function files_of(opts)
+  return type(opts.files) == "string" and { opts.files } or opts.files or {}
 end
 
 ---Starts an application and waits until it has started. It ends with the current
@@ -80,9 +90,16 @@ end
 ---  over which `files` and `set` are loaded as `ahost run` does
 ---@return ahost.testing.Host
 return function(opts)
-  local values, component = read_options(opts)
-  local app, err = application.new(values,
-    { component = component, directory = opts.directory })
+  local values <const> = assert(load_values(opts))
+  local app, err = application.new(values, {
+    component = type(opts.component) == "table" and opts.component or nil,
+    directory = opts.directory,
+    source = {
+      load = function() return load_values(opts) end,
+      apply = function() return true end,
+      files = function() return files_of(opts) end,
+    },
+  })
   if not app then error(err, 2) end
   local self <const> = setmetatable({ app = app, config = values }, Host)
   self.task = context.current():spawn("application", function() app:run() end)

@@ -1,0 +1,147 @@
+-- ahost.component.code: what one generation of a component has loaded: its own globals,
+-- its own copies of the application's modules, and which files those are from. So a new
+-- generation shares nothing with the old one, and a file that has changed concerns exactly
+-- those who have read it.
+--
+-- Modules of ahost, those that are installed on the machine, those in C and those that
+-- the program has loaded itself are shared.
+
+local core <const> = require "ahost.component.code.core"
+
+local code <const> = {}
+
+---@class ahost.Code
+---@field loaded table<string, any>       modules and files, by name or "@path"
+---@field paths table<string, string>     where they are from
+---@field files table<string, integer>    fingerprints of what was read, by path
+local Code <const> = {}
+Code.__index = Code
+Code.__name = "ahost.component.code"
+
+---@return ahost.Code
+function code.new()
+  return setmetatable({ loaded = {}, paths = {}, loading = {}, files = {} }, Code)
+end
+
+--- What is loaded for nobody in particular: as `require` does.
+---@type ahost.Code
+code.shared = code.new()
+code.shared.loaded = package.loaded
+code.shared.env = _G
+
+-- ---- globals -------------------------------------------------------------------------
+
+-- What `require` raises for an error of ahost.reference.
+local function raise(name, err)
+  if err.code == "NOTFOUND" and err.searched then
+    error(("module '%s' not found:\n\t%s"):format(name, err.searched), 0)
+  end
+  error(err.value ~= nil and err.value or err.message, 0)
+end
+
+-- `require` of what is loaded here. Unlike the original it may wait.
+local function load_module(self, name)
+  if not self:find(name) then return require(name) end
+  local value, from = require("ahost.reference").load(name, { code = self })
+  if value == nil then raise(name, from) end
+  return value, from
+end
+
+--- The globals: its own, falling back to the shared ones.
+---@return table
+function Code:globals()
+  if self.env then return self.env end
+  local env <const> = setmetatable({}, { __index = _G })
+  env._G = env
+  function env.require(name)
+    local value <const> = self.loaded[name]
+    if value ~= nil then return value, self.paths[name] end
+    return load_module(self, name)
+  end
+  self.env = env
+  return env
+end
+
+-- ---- files ---------------------------------------------------------------------------
+
+-- The directories of modules that are installed on the machine.
+local INSTALLED <const> = {}
+for template in core.installed:gmatch "[^;]+" do
+  INSTALLED[#INSTALLED + 1] = template:match "^/[^?]*"
+end
+
+local function is_installed(path)
+  for _, directory in ipairs(INSTALLED) do
+    if path:sub(1, #directory) == directory then return true end
+  end
+  return false
+end
+
+--- The file of a module that is to be loaded here.
+---@param name string
+---@return string? path    nil: the module is shared, or there is none
+function Code:find(name)
+  if self == code.shared or package.loaded[name] ~= nil or package.preload[name]
+    or name == "ahost" or name:find "^ahost%." then
+    return nil
+  end
+  local path <const> = package.searchpath(name, package.path)
+  return path and not is_installed(path) and path or nil
+end
+
+-- Without what only programs for text editors and shells understand.
+local function strip(text)
+  text = text:gsub("^\xEF\xBB\xBF", "")
+  return (text:gsub("^#[^\n]*", ""))
+end
+
+--- Compiles a file; what it reads is noted.
+---@param path string
+---@return function? chunk
+---@return string problem    why there is none
+function Code:compile(path)
+  local file <close>, problem = io.open(path, "r")
+  if not file then return nil, "cannot open file " .. problem end
+  local text, failure = file:read "a"
+  if not text then return nil, ("cannot read file %s"):format(failure) end
+  self.files[path] = core.fingerprint(text)
+  return load(strip(text), "@" .. path, "t", self:globals())
+end
+
+--- What a file is like now, to be compared with what was read.
+---@param path string
+---@return integer? fingerprint    nil: it cannot be read
+function code.fingerprint(path)
+  local file <close> = io.open(path, "r")
+  local text <const> = file and file:read "a"
+  return text and core.fingerprint(text)
+end
+
+-- ---- whose code runs -----------------------------------------------------------------
+
+-- The code that tasks load in the name of, while `run` lasts.
+local running <const> = setmetatable({}, { __mode = "k" })
+
+--- Calls a function: what it loads meanwhile by ahost.reference is loaded here. Waits if
+--- the function does.
+---@param task ahost.Task    the calling one
+---@param fn function
+---@return any ...    what it returns
+function Code:run(task, fn, ...)
+  local before <const> = running[task]
+  running[task] = self
+  local _ <close> = setmetatable({}, { __close = function() running[task] = before end })
+  return fn(...)
+end
+
+--- The code in whose name the calling task loads: of `run`, else of the component whose
+--- context it is in, else the shared one.
+---@param task? ahost.Task
+---@return ahost.Code
+function code.current(task)
+  return task and running[task] or core.current() or code.shared
+end
+
+code.assign = core.assign
+
+return code

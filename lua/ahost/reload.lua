@@ -1,0 +1,191 @@
+-- ahost.reload: replaces components by newer generations of themselves while they serve.
+--
+-- What has changed is compiled and started beside what serves, takes its place in one
+-- turn of the loop, and what it replaces ends with its connections. When anything goes
+-- wrong before that turn, nothing has happened.
+
+local drain <const> = require "ahost.reload.drain"
+local errors <const> = require "ahost.error"
+local plans <const> = require "ahost.reload.plan"
+local schema <const> = require "ahost.application.schema"
+local sync <const> = require "ahost.sync"
+local time <const> = require "ahost.time"
+local transaction <const> = require "ahost.reload.transaction"
+local tree <const> = require "ahost.component.tree"
+
+local reload <const> = {}
+
+---@class ahost.ReloadReport
+---@field ok boolean
+---@field err? string       what went wrong as a whole
+---@field ms number         milliseconds that it took, to the commit
+---@field components table<string, ahost.ReloadedComponent>   by path; "" is the root
+
+---@class ahost.ReloadedComponent
+---@field ok boolean
+---@field what "reloaded"|"added"|"removed"|"rebound"|"kept"   "kept": it serves as before
+---@field err? string       why it is
+---@field why? string       what made it part of the reload
+---@field generation? integer
+---@field ms? number        milliseconds that its start took
+
+-- ---- the report ----------------------------------------------------------------------
+
+local function milliseconds(seconds) return seconds and seconds * 1000 end
+
+local function describe_done(plan, done, components)
+  for _, node in ipairs(done.fresh) do
+    local old <const> = plan:predecessor(node)
+    components[node.path] = {
+      ok = true,
+      what = old and "reloaded" or "added",
+      why = plan.reasons[node.path],
+      generation = node.generation,
+      ms = milliseconds(done.seconds[node.path]),
+    }
+  end
+  for node in next, plan.outgoing do
+    if not components[node.path] then
+      components[node.path] = { ok = true, what = "removed" }
+    end
+  end
+  for node, keys in next, plan.rebinds do
+    components[node.path] = {
+      ok = true,
+      what = "rebound",
+      why = ("it holds '%s'"):format(keys[1]),
+      generation = node.generation,
+    }
+  end
+end
+
+-- What was to be replaced is kept; the one whose fault it is says why.
+local function describe_failed(plan, err, culprit, components)
+  for path, why in next, plan.reasons do
+    local node <const> = plan.present[path]
+    components[path] = {
+      ok = false,
+      what = "kept",
+      why = why,
+      generation = node.generation,
+    }
+  end
+  local blamed <const> = culprit and components[culprit.path]
+  for _, component in next, components do
+    if not blamed or component == blamed then component.err = err.message end
+  end
+  if culprit and not blamed then
+    components[culprit.path] = { ok = false, what = "kept", err = err.message }
+  end
+end
+
+local function log_report(app, report)
+  if not report.ok then
+    return app.log:error("not reloaded: %s", report.err)
+  end
+  local names <const> = {}
+  for path, component in next, report.components do
+    names[#names + 1] = ("%s (%s)"):format(path == "" and "the root component" or path,
+      component.what)
+  end
+  table.sort(names)
+  if #names == 0 then return app.log:info "reload: nothing has changed" end
+  app.log:notice("reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
+end
+
+-- ---- one reload ----------------------------------------------------------------------
+
+-- The configuration as it is now. -> values, keys | nil, err
+local function read(app)
+  if not app.source then return app.config, app.keys end
+  local values, err = app.source.load()
+  if not values then return nil, err end
+  local keys, wrong = schema.check(values)
+  if not keys then return nil, wrong end
+  return values, keys
+end
+
+-- -> true | nil, err, and what is known of it
+local function attempt(app, asked, force)
+  local values, keys = read(app)
+  if not values then return nil, keys end
+  local plan, err, partial = plans.new(app, values, keys, asked)
+  if not plan then return nil, err, partial end
+  if plan:is_empty() then return true, nil, plan end
+  drain.make_room(app, plan.outgoing, force)
+  local ok, failure, done = transaction.run(app, plan)
+  return ok, failure, plan, done
+end
+
+local function refusal(message)
+  return { ok = false, err = message, ms = 0, components = {} }
+end
+
+-- -> report
+local function run(app, asked, force)
+  local since <const>, components <const> = time.now(), {}
+  local ok, err, plan, done = attempt(app, asked, force)
+  local report <const> = {
+    ok = ok or false,
+    err = err and err.message,
+    ms = milliseconds(time.now() - since),
+    components = components,
+  }
+  if not ok and plan then
+    describe_failed(plan, err, done and done.culprit, components)
+  elseif done then
+    describe_done(plan, done, components)
+  end
+  log_report(app, report)
+  if ok and done then app.bus:publish("app.reload", report) end
+  return report
+end
+
+--- Reloads what has changed: components whose files or configuration are others by now,
+--- and who depends on them. Waits until the new ones serve, or it has failed; one reload
+--- at a time.
+---@param app ahost.Application
+---@param asked? string    the path of a component, "" for the root: it, with all below
+---  it, is reloaded, whatever has changed
+---@param opts? {force: boolean?}    `force`: old generations make room at once
+---@return ahost.ReloadReport
+function reload.run(app, asked, opts)
+  if not app.running:is_set() then
+    return refusal "the application has not started yet"
+  elseif app.stopping:is_set() then
+    return refusal "the application ends"
+  end
+  app.reloading = app.reloading or sync.lock()
+  local report
+  -- What is started belongs to the application, not to who has asked.
+  local work <const> = app.outer:spawn("reload", function()
+    local _ <close> = app.reloading:acquire()
+    report = run(app, asked, opts and opts.force or false)
+  end)
+  local _, err = work:join()
+  return report or refusal(errors.is(err) and err.message or tostring(err))
+end
+
+--- The files that components have read, and their configurations'.
+---@param app ahost.Application
+---@return string[]
+function reload.files(app)
+  local seen <const>, list <const> = {}, {}
+  local function add(path)
+    if not seen[path] then
+      seen[path] = true
+      list[#list + 1] = path
+    end
+  end
+  for _, root in ipairs(app:roots()) do
+    for node in tree.each(root) do
+      for path in next, node.code.files do add(path) end
+    end
+  end
+  for path in next, app.wiring.files do add(path) end
+  for _, path in ipairs(app.source and app.source.files() or {}) do add(path) end
+  table.sort(list)
+  return list
+end
+
+return reload

@@ -1,0 +1,132 @@
+-- Components that cannot be there twice, as they have something to themselves: a file, a
+-- device. Their successors are started when they have ended, and if that goes wrong they
+-- are started again. Who holds what they publish ends and comes with them. The sockets of
+-- all these stay open meanwhile: who connects waits.
+
+local report <const> = require "ahost.component.report"
+local runtime <const> = require "ahost.component.runtime"
+local starting <const> = require "ahost.component.starting"
+local tree <const> = require "ahost.component.tree"
+
+---@class ahost.ReloadExclusive
+---@field late table<ahost.ComponentNode, boolean>    new ones that are started late
+---@field stopped ahost.ComponentNode[]               present ones that have ended
+local Exclusive <const> = {}
+Exclusive.__index = Exclusive
+
+---@param app ahost.Application
+---@param plan ahost.ReloadPlan
+---@return ahost.ReloadExclusive
+function Exclusive.new(app, plan)
+  return setmetatable({
+    app = app,
+    plan = plan,
+    late = {},
+    stopped = {},
+    saved = {},
+    turn = false,
+  }, Exclusive)
+end
+
+--- Whether a new component is not to be started yet.
+---@return boolean
+function Exclusive:defers(node) return self.late[node] and not self.turn or false end
+
+--- Finds those that are to be started late: exclusive ones, who holds what these have,
+--- and what is above or below one of them in the tree, as far as it is replaced at all.
+---@param transaction ahost.ReloadTransaction
+function Exclusive:find(transaction)
+  local plan <const>, by_path <const> = self.plan, {}
+  for _, node in ipairs(plan:new_nodes()) do by_path[node.path] = node end
+  local function add(node)
+    if not node or self.late[node] or plan:keeps(node) then return end
+    self.late[node] = true
+    add(node.parent)
+    for _, child in ipairs(plan:children(node)) do add(child) end
+    local old <const> = plan:predecessor(node)
+    for _, holder in ipairs(old and transaction.dependants[old] or {}) do
+      add(by_path[holder.path])
+    end
+  end
+  for _, node in next, by_path do
+    if node.component.exclusive and plan:predecessor(node) then add(node) end
+  end
+end
+
+-- Ends the present ones, who depends on others first.
+function Exclusive:stop(outgoing)
+  for _, old in ipairs(outgoing) do
+    local node <const> = self.successors[old]
+    if node and old.ctx and old.ctx:state() ~= "closed" then
+      self.stopped[#self.stopped + 1] = old
+      self.saved[old] = node.instance.saved
+      old.keeper, old.ended = {}, true
+      runtime.keep_sockets(old.ctx)
+      local ok, failures = old.ctx:close()
+      if not ok then self.app:log_teardown(failures) end
+    end
+  end
+end
+
+--- Ends what is present and starts what is new. Waits.
+---@param transaction ahost.ReloadTransaction
+---@return true? ok
+---@return ahost.Error? err
+function Exclusive:start(transaction)
+  if not next(self.late) or self.turn then return true end
+  self.successors = {}
+  for node in next, self.late do
+    local ok, err = transaction:pass_on(node)
+    if not ok then return nil, err end
+    local old <const> = self.plan:predecessor(node)
+    if old then self.successors[old] = node end
+  end
+  self.turn = true
+  self:stop(transaction.outgoing)
+  return transaction:start()
+end
+
+-- ---- again ---------------------------------------------------------------------------
+
+-- The scope of a start of those that had ended.
+local Revival <const> = {}
+Revival.__index = Revival
+
+function Revival.children(_, node) return node.children end
+
+function Revival:verdict(node) return self.nodes[node] and "start" or "pass" end
+
+function Revival.stages() return false end
+
+function Revival:started(node)
+  node.ended = nil
+  self.app:started(node)
+end
+
+-- -> the nodes, with new instances | nil, what is wrong
+function Exclusive:renew()
+  local nodes <const> = {}
+  for _, old in ipairs(self.stopped) do
+    local ok, message = pcall(tree.renew, old, true)
+    if not ok then return nil, message end
+    old.instance.saved, old.state = self.saved[old], nil
+    nodes[old] = true
+  end
+  return nodes
+end
+
+--- Starts those again that had ended; the application ends when that fails. Waits.
+function Exclusive:revive()
+  local app <const> = self.app
+  if #self.stopped == 0 or app.stopping:is_set() then return end
+  local nodes, message = self:renew()
+  if nodes then
+    local outcome <const> = starting.run(app, app:roots(), app.start_timeout,
+      setmetatable({ app = app, nodes = nodes }, Revival))
+    if outcome.what == "started" then return end
+    message = report.describe(outcome, self.stopped, app.start_timeout)
+  end
+  app:fail("what had been stopped for a reload does not start again: " .. message)
+end
+
+return Exclusive
