@@ -268,6 +268,28 @@ certificates.describer(describe, pending)("TLS", function()
     assert.equal("TLS", select(2, raw:read_all()).code)
   end)
 
+  it("expects of each connection the host of its own options", function()
+    local listener <close> = assert(net.listen("127.0.0.1:0", { tls = files "server" }))
+    for _, hostname in ipairs { "a.test", "", "b.test", "" } do
+      local accepting <const> = task.spawn(listener.accept, listener)
+      local a <close> = assert(net.connect(listener:address(),
+        { tls = { verify = false, hostname = hostname ~= "" and hostname or nil } }))
+      local b <close> = assert(accepting:join())
+      assert.equal(hostname, b:tls().server_name or "")
+      assert.equal("TLSv1.3", a:tls().version)
+    end
+    local ca <const> = { ca = authority() }
+    local own <close> = assert(net.listen("127.0.0.1:0", { tls = files "server" }))
+    for hostname, reason in pairs { ["a.test"] = "hostname", localhost = "" } do
+      ca.hostname = hostname
+      local accepting <const> = task.spawn(own.accept, own)
+      local stream, err = net.connect(own:address(), { tls = ca })
+      assert.equal(reason, stream and "" or err.reason)
+      if stream then stream:close() end
+      accepting:join():close()
+    end
+  end)
+
   it("raises on options that make no sense", function()
     local MISUSE <const> = {
       [{ cert = "a.crt" }] = "'cert' and 'key' belong together: 'key' is missing",

@@ -66,7 +66,8 @@ certificates.describer(describe, pending)("TLS", function()
       task.spawn(pump, near, far, not to_client)
       task.spawn(pump, far, near, to_client)
       client.timeout = patience
-      local ok, err = task.timeout(patience or 10, client.starttls, client, client_options)
+      local ok, err = task.timeout(patience or 10, client.starttls, client,
+        client_options)
       if ok then
         client:write("hello\n")
         ok, err = client:read_line()
@@ -78,8 +79,8 @@ certificates.describer(describe, pending)("TLS", function()
 
   it("passes unchanged bytes, however they are cut", function()
     assert.equal("hello", through(function(data) return data end))
-    assert.equal("hello", through(function(data) return stream_pair.bytes(data) end))
-    assert.equal("hello", through(function(data) return stream_pair.bytes(data) end, true))
+    assert.equal("hello", through(stream_pair.bytes))
+    assert.equal("hello", through(stream_pair.bytes, true))
   end)
 
   it("never takes changed bytes for those that were sent", function()

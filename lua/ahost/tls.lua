@@ -32,6 +32,8 @@ local SERVER_OPTIONS <const> = {
   client_certificates = "string", certificates = "table",
 }
 
+--- A table of options is read once, when it is used first: what is changed in it later
+--- has no effect, but for `hostname` and `session`, which are of each connection.
 ---@class ahost.tls.Options
 ---@field ca? string|string[]             trusted authorities: PEM, or a file of it; those
 ---  of the system if there are none
@@ -271,6 +273,12 @@ function Context:reload()
   return true
 end
 
+-- The context that an option is or names, in place of options.
+local function given_context(option)
+  if type(option) ~= "table" then return nil end
+  return getmetatable(option) == Context and option or option.context
+end
+
 -- Contexts of options by their table: a table is read once.
 local known <const> = { [true] = setmetatable({}, { __mode = "k" }),
   [false] = setmetatable({}, { __mode = "k" }) }
@@ -296,8 +304,7 @@ function tls.context(option, is_server)
   if type(option) ~= "table" then
     misuse("true or a table of options is expected, not a %s", type(option))
   end
-  local context = getmetatable(option) == Context and option or option.context
-    or known[is_server][option]
+  local context = given_context(option) or known[is_server][option]
   if not context then
     check_names(option, is_server)
     local key = plain_key(option, is_server)
@@ -322,10 +329,12 @@ local function is_address(host)
   return host:find(":", 1, true) ~= nil or host:match("^%d+%.%d+%.%d+%.%d+$") ~= nil
 end
 
--- Whom a client expects: what it says, or the host that it is connected to.
+-- Whom a client expects: what its options say, or the host that it is connected to. A
+-- context that was not given may have been made for other options that are like these.
 local function expected(option, context, host)
-  local hostname = type(option) == "table" and option.hostname or context.options.hostname
-    or host
+  local given <const> = given_context(option)
+  local hostname = type(option) == "table" and option.hostname
+    or given and given.options.hostname or host
   if hostname then
     hostname = hostname:gsub("%%.*$", ""):gsub("%.$", "")
     if hostname == "" or #hostname > 255 or hostname:find("%z") then
@@ -375,10 +384,9 @@ end
 
 -- Which side the options of starttls are for.
 local function is_for_server(option)
-  if type(option) ~= "table" then return false end
-  local context <const> = option.context or option
-  if getmetatable(context) == Context then return context.is_server end
-  return option.server == true
+  local given <const> = given_context(option)
+  if given then return given.is_server end
+  return type(option) == "table" and option.server == true
 end
 
 --- stream:starttls: flushes, then makes the handshake. Waits.
