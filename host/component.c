@@ -226,6 +226,7 @@ static const luaL_Reg functions[] = {
     {"published", ahost__resource_published},
     {"held", ahost__resource_held},
     {"referred", ahost__resource_referred},
+    {"provider", ahost__resource_provider},
     {"stage", ahost__stage_new},
     {"staged", ahost__stage_staged},
     {"override", ahost__stage_override},

@@ -70,6 +70,13 @@ ahost__context *ahost__context_component(ahost__context *ctx) {
     return ctx;
 }
 
+ahost__context *ahost__context_application(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
 int ahost__context_is_replaced(ahost__context *ctx) {
     ctx = ahost__context_component(ctx);
     return ctx != NULL && ctx->replaced && !ctx->retired;
@@ -103,6 +110,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
     owned->type = type;
     owned->serving = (uint8_t)ahost__context_serving(ctx);
     ahost__list_append(&ctx->owned, &owned->link);
+    ctx->lasting += type->end != NULL;
     if (type->keeps_running)
         count_keepers(ctx->host, 1);
 }
@@ -115,12 +123,14 @@ void ahost__disown(ahost__owned *owned) {
     ahost__list_remove(&owned->link);
     if (owned->type->keeps_running)
         count_keepers(ctx->host, -1);
+    if (owned->type->end != NULL && --ctx->lasting == 0)
+        ahost__settle_all(&ctx->waiters, 0);
 }
 
 /* Nothing in it has to be waited for. */
 static int closes_at_once(const ahost__context *ctx) {
     return ctx->task_count == 0 && ahost__list_empty(&ctx->children) &&
-           !ctx->has_callbacks && ctx->scope == NULL;
+           !ctx->has_callbacks && ctx->scope == NULL && ctx->lasting == 0;
 }
 
 static void close_in_turn(lua_State *L, ahost__job *job) {
@@ -216,18 +226,11 @@ static verdict spread_failure(ahost__context **ctx) {
     }
 }
 
-/* Whose components the context belongs to; NULL: nobody's. */
-static ahost__context *application_of(ahost__context *ctx) {
-    ctx = ahost__context_component(ctx);
-    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
-    return ctx;
-}
-
 /* Nobody handles the failure: the status of the application, or of the host, is
  * to say so. */
 static void note_failure(ahost *h, verdict what, ahost__context *ctx) {
-    ahost__context *application = what == LATE ? application_of(ctx) : NULL;
+    ahost__context *application =
+        what == LATE ? ahost__context_application(ctx) : NULL;
     if (application != NULL)
         application->failed_late = 1;
     else if (what != LOGGED)

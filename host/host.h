@@ -32,6 +32,7 @@ typedef struct ahost__tls_buffers ahost__tls_buffers;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
+typedef struct ahost__children ahost__children;
 
 typedef struct ahost__pool_slot {
     lua_State *co;
@@ -61,6 +62,7 @@ struct ahost {
     ahost__link start_watches;
     int draining;      /* inside ahost__ready_run */
     uint32_t activity; /* grows with every event and every task that runs */
+    uint64_t commits;  /* how often generations have come and gone */
     int nesting;       /* of ahost__run_series */
     int awaiting;      /* the coroutine that just yielded did so to wait */
     int unwaitable;    /* inside a coroutine.close, which cannot be waited in */
@@ -75,18 +77,18 @@ struct ahost {
     ahost__lag lag;
     char *read_buffer;
     ahost__tls_buffers *tls_buffers; /* NULL until TLS is used */
-    size_t lingering;                /* closed streams that still send */
-    size_t connections;              /* of servers, open */
-    size_t closing_journals;         /* given up, and still at work */
+    size_t lingering;        /* closed streams that still send; processes that
+                              * have been asked to end */
+    size_t connections;      /* of servers, open */
+    size_t closing_journals; /* given up, and still at work */
 
     /* listening, as one of several processes perhaps */
-    size_t accepted;       /* streams that have not been released */
-    int retired;           /* no more connections are accepted */
-    ahost__link retirees;  /* waits for the end of the last one */
-    ahost__link leases;    /* listening sockets */
+    size_t accepted;      /* streams that have not been released */
+    int retired;          /* no more connections are accepted */
+    ahost__link retirees; /* waits for the end of the last one */
+    ahost__link leases;   /* listening sockets */
     ahost__link udp_sockets;
     ahost__link drains;    /* waits for generations to serve no more */
-    uint64_t commits;      /* how often generations have come and gone */
     ahost__lender *lender; /* of listening sockets, or NULL: our own */
     int worker, workers;   /* which one of how many; or 0 */
 
@@ -135,6 +137,7 @@ struct ahost {
      * that have arrived (atomic), those that somebody hears (atomic) */
     uint64_t passed_signals, arrived_signals, heeded_signals;
     ahost__link process_signals;
+    ahost__children *children; /* what is kept about child processes */
     int standard_flags[3]; /* of shared descriptors, to be restored; or -1 */
 
     int exit_status;

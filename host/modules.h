@@ -46,7 +46,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.log.sinks", ahost__open_log_sinks)                                \
     X("ahost.net.core", ahost__open_net)                                       \
     X("ahost.pdict.file", ahost__open_pdict_file)                              \
-    X("ahost.process", ahost__open_process)                                    \
+    X("ahost.process.core", ahost__open_process)                               \
     X("ahost.signal", ahost__open_signal)                                      \
     X("ahost.sync", ahost__open_sync)                                          \
     X("ahost.systemd.protocol", ahost__open_systemd)                           \

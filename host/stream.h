@@ -192,6 +192,9 @@ void ahost__open_stream_output(lua_State *L);
 
 extern const ahost__transport ahost__uv_transport;
 
+/* The same for one end of a pipe: `shutdown` closes it. */
+extern const ahost__transport ahost__pipe_transport;
+
 /* A stream on an initialised but unconnected handle of this type (UV_TCP,
  * UV_NAMED_PIPE), or NULL with *err set. */
 ahost__stream *ahost__uv_stream_new(ahost *h, uv_handle_type type, int *err);

@@ -449,7 +449,7 @@ static int stream_shutdown(lua_State *L) {
     if (err == 0) {
         s->shut = 1;
         ahost__stream_send(s);
-        err = s->out_error;
+        err = s->closing ? 0 : s->out_error; /* closing may be the way to it */
     }
     return write_result(L, s, err, "shutdown");
 }

@@ -15,6 +15,8 @@ local tree <const> = require "ahost.component.tree"
 
 local reload <const> = {}
 
+local MOST_ATTEMPTS <const> = 5
+
 ---@class ahost.ReloadReport
 ---@field ok boolean
 ---@field err? string       what went wrong as a whole
@@ -117,6 +119,16 @@ local function attempt(app, asked, force)
   return ok, failure, plan, done
 end
 
+-- Components that fail and are started again meanwhile make it necessary to begin anew.
+local function attempt_often(app, asked, force)
+  local result
+  for _ = 1, MOST_ATTEMPTS do
+    result = table.pack(attempt(app, asked, force))
+    if not errors.is(result[2], "EAGAIN") then break end
+  end
+  return table.unpack(result, 1, result.n)
+end
+
 local function refusal(message)
   return { ok = false, err = message, ms = 0, components = {} }
 end
@@ -124,7 +136,7 @@ end
 -- -> report
 local function run(app, asked, force)
   local since <const>, components <const> = time.now(), {}
-  local ok, err, plan, done = attempt(app, asked, force)
+  local ok, err, plan, done = attempt_often(app, asked, force)
   local report <const> = {
     ok = ok or false,
     err = err and err.message,

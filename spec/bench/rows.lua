@@ -107,6 +107,15 @@ return {
   lua("metric_tags", "add() to a counter by a tag", "metric.lua", 2000000, " 1"),
   lua("log_below", "log record below the level", "log_below.lua", 20000000, ""),
   {
+    name = "spawn_process",
+    job = "a program run to its end",
+    kind = "program",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/spawn_process.lua ${count}",
+    reference = "${BIN}/bench_spawn_processes ${count}",
+    count = 1000,
+  },
+  {
     name = "memory",
     job = "memory of an idle connection",
     kind = "memory",

@@ -130,6 +130,7 @@ function Starting:open_context(node)
   node.ctx = runtime.context(home, name, node.resource_name, node.settings.isolated,
     self.scope:stages(home))
   code.assign(node.ctx, node.code)
+  runtime.replace(node.ctx, node.is_replaced or false)
   return true
 end
 

@@ -122,6 +122,7 @@ function supervision.restart(app, node, err, renewed)
   local keeper = take_over(node)
   local function is_over() return app.stopping:is_set() or node.keeper ~= keeper end
   local keys <const> = close(app, node, err)
+  if app.transaction then app.transaction:disturb(keys) end
   renewed = renewed or {}
   renewed[node] = true
   while not is_over() do

@@ -34,6 +34,7 @@ local ROOT <const> = "root"
 ---@field instance? table
 ---@field code ahost.Code         what it has loaded
 ---@field added table              the children that its `init` has added
+---@field is_replaced? boolean    a newer generation of it is being started
 ---@field generation integer       how many there have been of it
 ---@field resource_name? string  of what it publishes as "default"
 ---@field keeper? table          shows who has started it again last

@@ -188,9 +188,7 @@ end
 function Plan:held_keys(node)
   local held <const> = {}
   for source, keys in next, self.outgoing do
-    if dependencies.sees(node, source) then
-      table.move(dependencies.held(node, keys), 1, #keys, #held + 1, held)
-    end
+    table.move(dependencies.uses(node, source, keys), 1, #keys, #held + 1, held)
   end
   if self.config_changed then
     table.move(dependencies.held(node, { "config" }), 1, 1, #held + 1, held)
@@ -239,13 +237,11 @@ function Plan:missing(published)
       if not published[key] then gone[#gone + 1] = key end
     end
     for node in next, self.entries do
-      if dependencies.sees(node, source) then
-        local needed <const> = dependencies.held(node, gone)[1]
-          or dependencies.referred(node, gone)[1]
-        if needed then
-          return ("%s publishes no '%s' any more, which %s needs"):format(
-            tree.describe(source), needed, tree.describe(node))
-        end
+      local held, referred = dependencies.uses(node, source, gone)
+      local needed <const> = held[1] or referred[1]
+      if needed then
+        return ("%s publishes no '%s' any more, which %s needs"):format(
+          tree.describe(source), needed, tree.describe(node))
       end
     end
   end
