@@ -186,7 +186,7 @@ static void check_state(lua_State *L, const ahost__stream *s) {
     if (s->tls != NULL)
         luaL_error(L, "TLS has been started on this stream already");
     if (s->transport != &ahost__uv_transport)
-        luaL_error(L, "TLS needs a socket or a pipe, not a %s",
+        luaL_error(L, "TLS needs a connection over a socket, not a %s",
                    s->transport->what);
     if (s->reader != NULL)
         luaL_error(L, "another task is reading this stream: TLS cannot start");
