@@ -54,18 +54,20 @@ certificates.describer(describe, pending)("the component tls", function()
   end)
 
   it("gives its certificates to a server of the configuration", function()
-    with_component({ cert = directory .. "/server.crt", key = directory .. "/server.key" },
-      function()
-        local server <const> = assert(new_instance(require "ahost.components.server",
-          "server/echo", { address = "127.0.0.1:0", tls = true,
-            handler = function(stream) stream:write(stream:read_line()) end }))
-        server:start(context.current())
-        local stream <close> = assert(net.connect(
-          context.current():require("server"):address(),
-          { tls = { ca = directory .. "/ca.crt" } }))
-        stream:write("hello\n")
-        assert.equal("hello", stream:read_all())
-      end)
+    local files <const> = {
+      cert = directory .. "/server.crt", key = directory .. "/server.key",
+    }
+    with_component(files, function()
+      local server <const> = assert(new_instance(require "ahost.components.server",
+        "server/echo", { address = "127.0.0.1:0", tls = true,
+          handler = function(stream) stream:write(stream:read_line()) end }))
+      server:start(context.current())
+      local stream <close> = assert(net.connect(
+        context.current():require("server"):address(),
+        { tls = { ca = directory .. "/ca.crt" } }))
+      stream:write("hello\n")
+      assert.equal("hello", stream:read_all())
+    end)
   end)
 
   it("can be for clients", function()

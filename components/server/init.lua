@@ -42,7 +42,8 @@ function Server:init()
 end
 
 function Server:start(ctx)
-  local certificates <const> = self.config.tls and assert(ctx:request "tls.context") or nil
+  local certificates = nil
+  if self.config.tls then certificates = assert(ctx:request "tls.context") end
   local timeout <const>, handler <const> = self.config.timeout, self.handler
   local server = assert(net.serve(self.config.address, function(stream)
     stream.timeout = timeout
