@@ -11,12 +11,15 @@
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
+#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
+#include "thread.h"
 
 static const double default_stop_timeout = 10;
 static const double log_flush_time = 2;
+static const double work_time = 2;
 
 static void keep_errmsg(ahost *h, const char *text) {
     free(h->errmsg);
@@ -186,6 +189,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->pools);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
@@ -401,6 +405,16 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
+/* Nobody waits any more for what threads are at, but a file is to be complete.
+ */
+static void end_work(ahost *h) {
+    size_t left = ahost__pools_end(h, work_time);
+    if (left > 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost",
+                   "%zu jobs in threads have not ended and are abandoned",
+                   left);
+}
+
 void ahost_close(ahost *h) {
     if (h == NULL)
         return;
@@ -408,12 +422,15 @@ void ahost_close(ahost *h) {
         ahost__finish(h);
         run_to_the_end(h);
     }
+    end_work(h);
+    ahost__threads_detach(h);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
     ahost__standard_restore(h);
     if (h->L != NULL)
         lua_close(h->L);
+    ahost__threads_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);

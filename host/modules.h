@@ -26,13 +26,14 @@ int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
+int ahost__open_thread(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
 int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
-    X("ahost.component.code.core", ahost__open_component_code)                                     \
+    X("ahost.component.code.core", ahost__open_component_code)                 \
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
@@ -52,6 +53,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.systemd.protocol", ahost__open_systemd)                           \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.testing.core", ahost__open_testing)                               \
+    X("ahost.thread.core", ahost__open_thread)                                 \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.tls.core", ahost__open_tls)                                       \
     X("ahost.yaml", ahost__open_yaml)                                          \
