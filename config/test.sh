@@ -90,9 +90,9 @@ busted() {
 count_busted() {
     status=$2
     set -- $(sed -n "s/$(printf '\033')\[[0-9;]*m//g
-        s|^\([0-9]*\) success.* / \([0-9]*\) failure.* / \([0-9]*\) error.*|\1 \2 \3|p" \
+        s|^\([0-9]*\) success.* / \([0-9]*\) failure.* / \([0-9]*\) error.* / \([0-9]*\) pending.*|\1 \2 \3 \4|p" \
         "$1" | tail -n 1)
-    if [ $# -ne 3 ] || [ $(($1 + $2 + $3)) -eq 0 ]; then
+    if [ $# -ne 4 ] || [ $(($1 + $2 + $3 + $4)) -eq 0 ]; then
         echo "no tests were run"
         count 0 1 "$status"
     else

@@ -22,6 +22,10 @@ static const struct {
     {AHOST__CONFLICT, "CONFLICT", "conflict"},
     {AHOST__CONFIG, "CONFIG", "bad configuration"},
     {AHOST__FAILED, "FAILED", "failed"},
+    {AHOST__TLS, "TLS", "TLS failed"},
+    {AHOST__CERTIFICATE, "CERTIFICATE", "the certificate is refused"},
+    {AHOST__TRUNCATED, "TRUNCATED",
+     "the connection ended, but the peer has not said so"},
 };
 
 enum { OWN_CODES = sizeof(own_codes) / sizeof(own_codes[0]) };

@@ -23,6 +23,9 @@ enum {
     AHOST__CONFLICT = -9006,
     AHOST__CONFIG = -9007,
     AHOST__FAILED = -9008,
+    AHOST__TLS = -9009,
+    AHOST__CERTIFICATE = -9010,
+    AHOST__TRUNCATED = -9011,
     AHOST__ANY = -9100 /* of no error; for ahost__is_error: any code */
 };
 

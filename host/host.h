@@ -29,6 +29,7 @@ typedef struct ahost__logging ahost__logging;
 enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
 typedef struct ahost__activation ahost__activation;
+typedef struct ahost__tls_buffers ahost__tls_buffers;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
@@ -81,6 +82,7 @@ struct ahost {
     uv_check_t after_poll;
     ahost__lag lag;
     char *read_buffer;
+    ahost__tls_buffers *tls_buffers; /* NULL until TLS is used */
     size_t lingering;        /* closed streams that still send; processes that
                               * have been asked to end */
     size_t connections;      /* of servers, open */

@@ -13,6 +13,7 @@
 #include "json.h"
 #include "net.h"
 #include "signals.h"
+#include "tls.h"
 #include "worker.h"
 
 int ahost__open_component_code(lua_State *L);
@@ -20,6 +21,7 @@ int ahost__open_config_files(lua_State *L);
 int ahost__open_fs(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_introspection(lua_State *L);
+int ahost__open_loadable(lua_State *L);
 int ahost__open_log(lua_State *L);
 int ahost__open_log_sinks(lua_State *L);
 int ahost__open_process(lua_State *L);
@@ -43,6 +45,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.error", ahost__open_error)                                        \
     X("ahost.fs.core", ahost__open_fs)                                         \
     X("ahost.host.core", ahost__open_host)                                     \
+    X("ahost.host.loadable", ahost__open_loadable)                             \
     X("ahost.host.worker", ahost__open_worker)                                 \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \
     X("ahost.log", ahost__open_log)                                            \
@@ -58,6 +61,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.testing.core", ahost__open_testing)                               \
     X("ahost.thread.core", ahost__open_thread)                                 \
     X("ahost.time", ahost__open_time)                                          \
+    X("ahost.tls.core", ahost__open_tls)                                       \
     X("ahost.yaml", ahost__open_yaml)                                          \
     X("ahost.yaml.core", ahost__open_yaml_core)                                \
     X("cjson", luaopen_cjson)

@@ -1,7 +1,7 @@
 -- The rows: what each job runs and what was promised about it.
 --
 -- `kind` names the function of run.lua that measures one side of the row:
---   load     servers under bench_load; `ours` and `reference` start a server
+--   load     servers under bench_load or `client`; `ours` and `reference` start a server
 --   program  programs that print operations= and seconds=
 --   memory   servers under bench_idle_memory; less is better
 --   startup  commands under bench_startup; less is better
@@ -64,6 +64,17 @@ return {
     "line 64 16 64", 8),
   load("echo_chunk", "16 KiB chunk echo, 64 connections", CHUNK_SERVERS,
     "chunk 64 1 16384", 0.85),
+  {
+    name = "tls_echo",
+    job = "16 KiB chunk echo over TLS, 64 connections",
+    kind = "load",
+    client = "bench_tls_load",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/tls_echo.lua 127.0.0.1:0 ${DIR}/tls.pem",
+    reference = "${BIN}/bench_tls_echo_server 127.0.0.1:0 ${DIR}/tls.pem",
+    load = "64 16384",
+    at_least = 0.85,
+  },
   load("broker", "broker, 50 subscribers", BROKERS, "broker 50 1 64", 0.95),
   load("broker_64", "broker, 50 subscribers, 64 in flight", BROKERS,
     "broker 50 64 64", 15),
