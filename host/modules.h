@@ -31,7 +31,7 @@ int ahost__open_yaml_core(lua_State *L);
 
 #define AHOST__MODULES(X)                                                      \
     X("ahost.bus", ahost__open_bus)                                            \
-    X("ahost.component.code.core", ahost__open_component_code)                                     \
+    X("ahost.component.code.core", ahost__open_component_code)                 \
     X("ahost.component.runtime", ahost__open_component)                        \
     X("ahost.config.files", ahost__open_config_files)                          \
     X("ahost.context", ahost__open_context)                                    \
