@@ -10,6 +10,9 @@
 
 #include <lua.h>
 
+/* The name of its metatable in the registry. */
+#define AHOST__ERROR_TYPE "ahost.error"
+
 /* Our own codes, beyond the range of libuv's. */
 enum {
     AHOST__TIMEDOUT = -9001,

@@ -10,12 +10,15 @@
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
+#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
+#include "thread.h"
 #include "value.h"
 
 static const double log_flush_time = 2;
+static const double work_time = 2;
 
 /* ---- the end ------------------------------------------------------------ */
 
@@ -171,6 +174,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->pools);
     ahost__list_init(&h->calls);
     ahost__list_init(&h->program_ends);
     ahost__list_init(&h->leases);
@@ -272,12 +276,24 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
+/* Nobody waits any more for what threads are at, but a file is to be complete.
+ */
+static void end_work(ahost *h) {
+    size_t left = ahost__pools_end(h, work_time);
+    if (left > 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost",
+                   "%zu jobs in threads have not ended and are abandoned",
+                   left);
+}
+
 /* Everything ends: tasks, contexts, what waits for it. */
 static void end(ahost *h) {
     if (h->L != NULL && !h->finished) {
         ahost__finish(h);
         ahost__run_to_the_end(h);
     }
+    end_work(h);
+    ahost__threads_detach(h);
     ahost__tell_ended(h);
     if (h->stays)
         ahost__keep_running(h, -1);
@@ -290,6 +306,7 @@ static void end(ahost *h) {
 static void free_host(ahost *h) {
     if (h->L != NULL)
         lua_close(h->L);
+    ahost__threads_free(h);
     ahost__connections_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);

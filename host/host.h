@@ -33,6 +33,7 @@ typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
 typedef struct ahost__guest ahost__guest;
+typedef struct ahost__threads ahost__threads;
 typedef struct ahost__children ahost__children;
 
 typedef struct ahost__pool_slot {
@@ -116,6 +117,11 @@ struct ahost {
     uint32_t co_slots;
     size_t task_count;   /* not ended, without the host's own */
     size_t keeper_count; /* open things that keep a script running */
+
+    ahost__link pools; /* of threads that do what blocks */
+    size_t works;      /* in them, not yet told of */
+
+    ahost__threads *threads; /* what worker threads share, or NULL */
 
     ahost__context *root; /* of the main task and what it spawns */
     int loaded;           /* how many scripts have been loaded */

@@ -25,6 +25,7 @@ int ahost__open_process(lua_State *L);
 int ahost__open_sync(lua_State *L);
 int ahost__open_systemd(lua_State *L);
 int ahost__open_testing(lua_State *L);
+int ahost__open_thread(lua_State *L);
 int ahost__open_time(lua_State *L);
 int ahost__open_yaml(lua_State *L);
 int ahost__open_yaml_core(lua_State *L);
@@ -51,6 +52,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.systemd.protocol", ahost__open_systemd)                           \
     X("ahost.task.core", ahost__open_task)                                     \
     X("ahost.testing.core", ahost__open_testing)                               \
+    X("ahost.thread.core", ahost__open_thread)                                 \
     X("ahost.time", ahost__open_time)                                          \
     X("ahost.yaml", ahost__open_yaml)                                          \
     X("ahost.yaml.core", ahost__open_yaml_core)                                \

@@ -186,12 +186,13 @@ function Application:build_again(plan)
 end
 
 --- Puts what a configuration says about the process into effect.
----@param draft ahost.Application
+---@param of ahost.Application    a draft; or the application itself, when that one's
+---  comes to nothing
 ---@return true? ok
 ---@return ahost.Error? err
-function Application:apply(draft)
-  if not self.source or draft.config == self.config then return true end
-  return self.source.apply(draft.config, draft.keys)
+function Application:apply(of)
+  if not self.source then return true end
+  return self.source.apply(of.config, of.keys)
 end
 
 --- Becomes what the draft is. Does not wait.

@@ -36,6 +36,8 @@ end
 
 -- ---- the scope of its starts ---------------------------------------------------------
 
+Transaction.is_shared = true
+
 function Transaction:children(node) return self.plan:children(node) end
 
 function Transaction:verdict(node)
@@ -278,11 +280,12 @@ function Transaction:commit()
   end
   if ok then ok, err = self.app:apply(self.plan.draft) end
   if not ok then return nil, err end
-  ok, err = runtime.commit(self.stages_made, contexts_of(self.fresh),
+  local called
+  called, ok, err = pcall(runtime.commit, self.stages_made, contexts_of(self.fresh),
     contexts_of(self:ending()))
-  if not ok then
+  if not (called and ok) then
     self.app:apply(self.app)
-    return nil, err
+    return nil, called and err or ok
   end
   self.committed = true
   self:swap()
