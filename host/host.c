@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "activation.h"
+#include "fs.h"
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
-#include "pool.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
@@ -177,6 +177,7 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->pools);
     ahost__list_init(&h->calls);
     ahost__list_init(&h->program_ends);
+    ahost__list_init(&h->file_requests);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
@@ -217,7 +218,7 @@ int ahost_open(ahost **host, const ahost_options *given) {
     if (host == NULL)
         return AHOST_MISUSE;
     *host = NULL;
-    err = ahost__check_options(given, &options);
+    err = ahost__take_options(given, &options);
     if (err != AHOST_OK)
         return err;
     h = new_host(&options);
@@ -279,7 +280,9 @@ static void close_loop(ahost *h) {
 /* Nobody waits any more for what threads are at, but a file is to be complete.
  */
 static void end_work(ahost *h) {
-    size_t left = ahost__pools_end(h, work_time);
+    size_t left;
+    ahost__fs_close(h);
+    left = ahost__pools_end(h, work_time);
     if (left > 0)
         ahost__log(h, AHOST_LOG_WARNING, "ahost",
                    "%zu jobs in threads have not ended and are abandoned",

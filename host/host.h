@@ -47,6 +47,7 @@ typedef struct ahost__defaults {
     uint32_t line;        /* bytes of a line, or up to a delimiter */
     lua_Integer events;   /* waiting for an iterator or a subscriber */
     lua_Integer items;    /* in a queue */
+    uint32_t threads;     /* for files */
 } ahost__defaults;
 
 struct ahost {
@@ -120,6 +121,9 @@ struct ahost {
 
     ahost__link pools; /* of threads that do what blocks */
     size_t works;      /* in them, not yet told of */
+    struct ahost__fs *fs;
+    ahost__link file_requests; /* that Lua frees */
+    int fs_closed;             /* no more are taken */
 
     ahost__threads *threads; /* what worker threads share, or NULL */
 

@@ -17,6 +17,7 @@
 
 int ahost__open_component_code(lua_State *L);
 int ahost__open_config_files(lua_State *L);
+int ahost__open_fs(lua_State *L);
 int ahost__open_host(lua_State *L);
 int ahost__open_introspection(lua_State *L);
 int ahost__open_log(lua_State *L);
@@ -39,6 +40,7 @@ int ahost__open_yaml_core(lua_State *L);
     X("ahost.control.introspection", ahost__open_introspection)                \
     X("ahost.embedding.host", ahost__open_embedding)                           \
     X("ahost.error", ahost__open_error)                                        \
+    X("ahost.fs.core", ahost__open_fs)                                         \
     X("ahost.host.core", ahost__open_host)                                     \
     X("ahost.host.worker", ahost__open_worker)                                 \
     X("ahost.json.numbers", ahost__open_json_numbers)                          \

@@ -82,6 +82,15 @@ return {
     reference = "${BIN}/bench_sleep_timers 100000 5",
     at_least = 0.5,
   },
+  {
+    name = "files",
+    job = "small files read, 100 at once",
+    kind = "program",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/files.lua ${count}",
+    reference = "${BIN}/bench_read_files ${count}",
+    count = 100000,
+  },
   lua("queue", "item through a queue of one", "queue.lua", 2000000, "", 0.5),
   {
     name = "thread_call",

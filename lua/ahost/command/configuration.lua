@@ -71,13 +71,14 @@ end
 
 local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
-local function apply_limits(limits)
+local function apply_limits(limits, threads)
   runtime.limits {
     memory = limits.memory,
     connections = limits.connections,
     line = limits.line,
     events = limits.events,
     items = limits.queue,
+    threads = threads,
   }
 end
 
@@ -89,7 +90,7 @@ function configuration.apply(keys, verbose)
   if level and not verbose then log.set_level("", level) end
   runtime.stop_timeout(keys.stop_timeout)
   runtime.watchdog(keys.watchdog)
-  apply_limits(keys.limits or {})
+  apply_limits(keys.limits or {}, keys.max_threads)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 
