@@ -48,7 +48,7 @@ void ahost__push_embedding(lua_State *L, const char *name);
 
 /* Copies what a program gives, with defaults for the rest; AHOST_OK or a code.
  */
-int ahost__check_options(const ahost_options *given, ahost_options *options);
+int ahost__take_options(const ahost_options *given, ahost_options *options);
 void ahost__read_options(ahost *h, const ahost_options *options);
 
 /* The main task that runs has failed before its first await. `text` may be NULL

@@ -7,7 +7,10 @@
 #include "embed.h"
 #include "host.h"
 
-enum { LARGEST = 4096 }; /* no version's structure is larger: it is no size */
+enum {
+    LARGEST = 4096, /* no version's structure is larger: it is no size */
+    FILE_THREADS = 4
+};
 
 static const double default_stop_timeout = 10;
 
@@ -34,7 +37,7 @@ static void fill_in(ahost_options *options) {
     options->max_posts = or_default(options->max_posts, 65536);
 }
 
-int ahost__check_options(const ahost_options *given, ahost_options *options) {
+int ahost__take_options(const ahost_options *given, ahost_options *options) {
     const size_t known = sizeof(*options);
     memset(options, 0, known);
     if (given != NULL) {
@@ -80,6 +83,6 @@ void ahost__read_options(ahost *h, const ahost_options *options) {
                                     .line = options->max_line,
                                     .events = (lua_Integer)options->max_events,
                                     .items = (lua_Integer)options->max_items,
-                                    .threads = 4};
+                                    .threads = FILE_THREADS};
     read_watchdog(&h->runs, options);
 }

@@ -178,9 +178,9 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->pools);
     ahost__list_init(&h->calls);
     ahost__list_init(&h->program_ends);
-    ahost__list_init(&h->pools);
     ahost__list_init(&h->file_requests);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
@@ -223,7 +223,7 @@ int ahost_open(ahost **host, const ahost_options *given) {
     if (host == NULL)
         return AHOST_MISUSE;
     *host = NULL;
-    err = ahost__check_options(given, &options);
+    err = ahost__take_options(given, &options);
     if (err != AHOST_OK)
         return err;
     h = calloc(1, sizeof(*h));
@@ -247,7 +247,7 @@ int ahost_open(ahost **host, const ahost_options *given) {
 
 int ahost__attach(ahost *h, const ahost_options *given) {
     ahost_options options;
-    int err = ahost__check_options(given, &options);
+    int err = ahost__take_options(given, &options);
     h->attached = 1;
     h->inside = 1; /* it is nothing that a program could run or close */
     if (err != AHOST_OK || init(h, &options) != AHOST_OK)
@@ -310,11 +310,11 @@ static void end_work(ahost *h) {
 }
 
 static void close_parts(ahost *h) {
+    end_work(h);
+    ahost__threads_detach(h);
     ahost__tell_ended(h);
     if (h->stays)
         ahost__keep_running(h, -1);
-    end_work(h);
-    ahost__threads_detach(h);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
@@ -331,8 +331,8 @@ static void end(ahost *h) {
 }
 
 static void free_parts(ahost *h) {
-    ahost__connections_free(h);
     ahost__threads_free(h);
+    ahost__connections_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);

@@ -11,11 +11,13 @@
 
 #include "ahost_lua.h"
 
-static char last[4096];
+static char last[4096], json[256];
 
 static void on_record(void *data, const ahost_record *record) {
     (void)data;
     snprintf(last, sizeof(last), "%s: %s", record->logger, record->text);
+    snprintf(json, sizeof(json), "%s",
+             record->json != NULL ? record->json : "none");
 }
 
 static ahost *open_host(int stay) {
@@ -65,6 +67,21 @@ static void test_a_load_that_fails(void) {
     assert(ahost_load_string(h, "require 'ahost.task'.yield() error 'late'",
                              "=a") == AHOST_OK);
     assert(ahost_run(h) == 1 && strstr(last, "late") != NULL);
+    ahost_close(h);
+}
+
+/* Records come with their data. */
+static void test_records(void) {
+    ahost *h = open_host(0);
+    assert(ahost_load_string(h,
+                             "local log = require('ahost.log').get 'a.b'\n"
+                             "log:warning('%d items', 3, {items = {1, 'x'}})",
+                             "=a") == AHOST_OK);
+    assert(strncmp(last, "a.b: ", 5) == 0 && strstr(last, "3 items") != NULL);
+    assert(strcmp(json, "{\"items\":[1,\"x\"]}") == 0);
+    assert(ahost_load_string(h, "require('ahost.log').get 'a':error 'plain'",
+                             "=b") == AHOST_OK);
+    assert(strcmp(last, "a: plain") == 0 && strcmp(json, "none") == 0);
     ahost_close(h);
 }
 
@@ -226,6 +243,7 @@ int main(void) {
     alarm(50);
     test_up_to_the_first_await();
     test_a_load_that_fails();
+    test_records();
     test_steps();
     test_stuck();
     test_poll();

@@ -62,12 +62,9 @@ static const char script[] =
     "  host.stop(42)\n"
     "end)\n";
 
-static void ignore(void *data, int level, const char *logger,
-                   const char *text) {
+static void ignore(void *data, const ahost_record *record) {
     (void)data;
-    (void)level;
-    (void)logger;
-    (void)text;
+    (void)record;
 }
 
 static int run_with(int room, char *directory) {
