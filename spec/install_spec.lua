@@ -82,7 +82,8 @@ lib/lua/5.4/ahost.so
 lib/pkgconfig/ahost-lua.pc
 lib/pkgconfig/ahost.pc
 ]]):gsub("0%.1%.0", require("ahost.host").version), at:run
-      "cd $prefix; find . -type d -o -print | cut -c3- | grep -v ^share/ | LC_ALL=C sort")
+      [[cd $prefix; find . -type d -o -print | cut -c3- |
+        grep -v -e ^share/ -e ^lib/ahost/ | LC_ALL=C sort]])
   end)
 
   with_installed("goes below DESTDIR for those who make packages", function()

@@ -55,9 +55,8 @@ static const char script[] = "local context = require 'ahost.context'\n"
                              "context.scope({ on_error = 'log' }, try)\n"
                              "host.stop(42)\n";
 
-static void ignore_record(void *data, int level, const char *logger,
-                          const char *text) {
-    (void)data, (void)level, (void)logger, (void)text;
+static void ignore_record(void *data, const ahost_record *record) {
+    (void)data, (void)record;
 }
 
 /* refuse(): the first call has allocations fail, the second ends that. */
