@@ -3,9 +3,10 @@
  *
  * Innermost first: each context's tasks are cancelled and waited for, then its
  * teardown callbacks run newest first, one at a time, then what it still owns
- * is closed. The whole runs in the task that called ctx:close (or in one of
- * the host's own), masked against cancellation; every step is a turn of
- * close_on, which is entered again after each wait.
+ * is closed, child processes first: they are waited for. The whole runs in the
+ * task that called ctx:close (or in one of the host's own), masked against
+ * cancellation; every step is a turn of close_on, which is entered again after
+ * each wait.
  */
 #include <lauxlib.h>
 
@@ -116,13 +117,19 @@ static int finish_step(lua_State *L, ahost__wait *w);
 static const ahost__wait_type closing_wait = {"closing a context", finish_step,
                                               NULL};
 
+/* Seconds that the context has for what it waits for now. What is made to end
+ * after stop_timeout takes a moment more. */
+static double patience(const ahost__context *ctx) {
+    return ctx->host->stop_timeout + (ctx->ending ? 1 : 0);
+}
+
 /* Waits until something about `ctx` changes, or its time is up. */
 static int wait_for(lua_State *L, closing *c, ahost__context *ctx) {
     ahost__wait *w = ahost__wait_begin(L, &closing_wait, c);
     uint64_t now = ahost__now(ctx->host);
     if (c->late_for != ctx) {
         c->late_for = ctx;
-        c->deadline = now + (uint64_t)(ctx->host->stop_timeout * 1e9);
+        c->deadline = now + (uint64_t)(patience(ctx) * 1e9);
     }
     ahost__wait_timeout(w, c->deadline > now ? (double)(c->deadline - now) / 1e9
                                              : 0);
@@ -146,6 +153,7 @@ static int finish_step(lua_State *L, ahost__wait *w) {
     if (w->status == AHOST__TIMEDOUT && c->late_for == ctx) {
         ctx->scope = NULL;
         ctx->closer = c->task;
+        ctx->overdue = ctx->ending;
         abandon_tasks(L, ctx, c->task);
     }
     return close_on(L, c);
@@ -235,6 +243,28 @@ static void call_newest(lua_State *L, closing *c, ahost__context *ctx) {
         L, c, lua_pcallk(L, 1, 0, HANDLER, (lua_KContext)c, callback_returned));
 }
 
+/* ---- what takes time to end --------------------------------------------- */
+
+/* Asks for the end of what takes time to end, all at once: they have time of
+ * their own. */
+static void end_lasting(closing *c, ahost__context *ctx) {
+    ahost__link *link, *before;
+    if (ctx->ending || ctx->lasting == 0)
+        return;
+    ctx->ending = 1;
+    c->late_for = NULL;
+    for (link = ctx->owned.prev; link != &ctx->owned; link = before) {
+        ahost__owned *owned = ahost__container_of(link, ahost__owned, link);
+        before = link->prev;
+        if (owned->type->end != NULL)
+            owned->type->end(owned);
+    }
+}
+
+static int has_to_wait(const ahost__context *ctx) {
+    return ctx->lasting > 0 && !ctx->overdue;
+}
+
 /* ---- the whole ---------------------------------------------------------- */
 
 static void log_errors(lua_State *L, const closing *c) {
@@ -279,6 +309,9 @@ static int close_on(lua_State *L, closing *c) {
             call_newest(L, c, ctx);
             continue;
         }
+        end_lasting(c, ctx);
+        if (has_to_wait(ctx))
+            return wait_for(L, c, ctx);
         if (c->task->ctx == ctx)
             c->task->cancelled = 1; /* it has closed its own context */
         ahost__context_end(ctx);

@@ -70,6 +70,13 @@ ahost__context *ahost__context_component(ahost__context *ctx) {
     return ctx;
 }
 
+ahost__context *ahost__context_application(ahost__context *ctx) {
+    ctx = ahost__context_component(ctx);
+    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
+        ctx = ctx->parent;
+    return ctx;
+}
+
 int ahost__context_is_replaced(ahost__context *ctx) {
     ctx = ahost__context_component(ctx);
     return ctx != NULL && ctx->replaced && !ctx->retired;
@@ -89,7 +96,7 @@ void ahost__context_check_open(lua_State *L, ahost__context *ctx,
 
 /* A host with something that keeps it running waits even when nothing can wake
  * it but a stop. */
-static void count_keepers(ahost *h, int more) {
+void ahost__keep_running(ahost *h, int more) {
     h->keeper_count += (size_t)more;
     if (h->keeper_count > 0)
         uv_ref((uv_handle_t *)&h->stop_request);
@@ -103,8 +110,9 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
     owned->type = type;
     owned->serving = (uint8_t)ahost__context_serving(ctx);
     ahost__list_append(&ctx->owned, &owned->link);
+    ctx->lasting += type->end != NULL;
     if (type->keeps_running)
-        count_keepers(ctx->host, 1);
+        ahost__keep_running(ctx->host, 1);
 }
 
 void ahost__disown(ahost__owned *owned) {
@@ -114,13 +122,15 @@ void ahost__disown(ahost__owned *owned) {
     owned->ctx = NULL;
     ahost__list_remove(&owned->link);
     if (owned->type->keeps_running)
-        count_keepers(ctx->host, -1);
+        ahost__keep_running(ctx->host, -1);
+    if (owned->type->end != NULL && --ctx->lasting == 0)
+        ahost__settle_all(&ctx->waiters, 0);
 }
 
 /* Nothing in it has to be waited for. */
 static int closes_at_once(const ahost__context *ctx) {
     return ctx->task_count == 0 && ahost__list_empty(&ctx->children) &&
-           !ctx->has_callbacks && ctx->scope == NULL;
+           !ctx->has_callbacks && ctx->scope == NULL && ctx->lasting == 0;
 }
 
 static void close_in_turn(lua_State *L, ahost__job *job) {
@@ -156,13 +166,17 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
 
 void ahost__log_failure(lua_State *L, int level, const char *logger,
                         ahost__task *task, const char *what) {
+    ahost *h = ahost__of(L);
     int top = lua_gettop(L);
     const char *name = ahost__task_push_name(L, task), *text, *trace;
     text = luaL_tolstring(L, top, NULL);
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     trace = lua_tostring(L, -1);
-    ahost__log(ahost__of(L), level, logger, "%s%s: %s%s%s", name, what, text,
-               trace != NULL ? "\n" : "", trace != NULL ? trace : "");
+    text = lua_pushfstring(L, "%s%s%s", text, trace != NULL ? "\n" : "",
+                           trace != NULL ? trace : "");
+    ahost__log(h, level, logger, "%s%s: %s", name, what, text);
+    if (h->loading == task)
+        ahost__load_failed(h, AHOST_FAILED, text);
     lua_settop(L, top);
 }
 
@@ -216,18 +230,11 @@ static verdict spread_failure(ahost__context **ctx) {
     }
 }
 
-/* Whose components the context belongs to; NULL: nobody's. */
-static ahost__context *application_of(ahost__context *ctx) {
-    ctx = ahost__context_component(ctx);
-    while (ctx != NULL && ctx->kind != AHOST__CONTEXT_PLAIN)
-        ctx = ctx->parent;
-    return ctx;
-}
-
 /* Nobody handles the failure: the status of the application, or of the host, is
  * to say so. */
 static void note_failure(ahost *h, verdict what, ahost__context *ctx) {
-    ahost__context *application = what == LATE ? application_of(ctx) : NULL;
+    ahost__context *application =
+        what == LATE ? ahost__context_application(ctx) : NULL;
     if (application != NULL)
         application->failed_late = 1;
     else if (what != LOGGED)

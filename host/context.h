@@ -27,6 +27,11 @@ typedef struct ahost__owned_type {
     /* The generation is the current one from now on: what was paused begins.
      * NULL: nothing was. The same holds. */
     void (*activate)(ahost__owned *owned);
+    /* Its end takes time: the context asks for it when everything else in it
+     * has ended, and waits until the thing has disowned itself, for
+     * stop_timeout and a second at most; then it calls `close`. NULL: `close`
+     * is all. Must not wait, fail or use Lua. */
+    void (*end)(ahost__owned *owned);
 } ahost__owned_type;
 
 /* Something that a context closes when it ends; embedded in the thing. */
@@ -79,11 +84,14 @@ struct ahost__context {
     uint32_t slot;             /* index of its Lua side; 0 while it has none */
     uint32_t references;       /* tasks, children, Lua, owned things */
     uint32_t task_count;
+    uint32_t lasting; /* owned things whose end takes time */
     uint32_t serving; /* of those tasks, that belong to a connection */
     uint8_t state, on_error;
     uint8_t unwinding; /* while it closes: its own tasks have been cancelled */
     uint8_t failed;    /* AHOST__FAILURE_LOST or AHOST__FAILURE_KEPT, or 0 */
     uint8_t has_callbacks, has_attributes, has_resources;
+    uint8_t ending;       /* those have been asked to end */
+    uint8_t overdue;      /* and have not done so in time */
     uint8_t cancels_tree; /* closing cancels all tasks below at once */
     uint8_t kind;         /* ahost__context_kind */
     uint8_t marked;       /* one of those that are looked for */
@@ -112,6 +120,9 @@ ahost__context *ahost__context_component(ahost__context *ctx);
 /* Raises unless the context is open (`what` says what was tried). */
 void ahost__context_check_open(lua_State *L, ahost__context *ctx,
                                const char *what);
+
+/* Whose components the context belongs to; NULL: nobody's. */
+ahost__context *ahost__context_application(ahost__context *ctx);
 
 /* Whether a newer generation of the component that the context belongs to is to
  * follow. */

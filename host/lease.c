@@ -117,6 +117,32 @@ static int is_unused(const ahost__lease *lease) {
     return lease->holder == NULL && lease->successor == NULL && !lease->kept;
 }
 
+/* Whether the program goes on without what ends in the context: neither the
+ * host nor the application is about to end. */
+static int is_outlived(ahost__context *ctx) {
+    const ahost *h = ctx->host;
+    if (h->retired || h->finishing || h->stop_count > 0)
+        return 0;
+    for (ctx = ahost__context_application(ctx); ctx != NULL; ctx = ctx->parent)
+        if (ctx->state != AHOST__CONTEXT_OPEN)
+            return 0;
+    return 1;
+}
+
+/* A component that listens for any port anew is to have its port again, so that
+ * one is given back only when there is a generation without it. */
+static int is_needless(const ahost__lease *lease, ahost__context *ctx) {
+    return is_outlived(ctx) &&
+           (!has_any_port(&lease->address) || ctx->retired || ctx->staged);
+}
+
+/* A supervisor is not to listen where nobody accepts. */
+static void close_for_good(ahost__lease *lease) {
+    if (lease->origin == AHOST__LEASE_BORROWED)
+        ahost__lender_return(lease->host, lease);
+    close_lease(lease);
+}
+
 void ahost__lease_leave(ahost__listener *listener) {
     ahost__lease *lease = listener->lease;
     listener->lease = NULL;
@@ -125,7 +151,11 @@ void ahost__lease_leave(ahost__listener *listener) {
     else
         lease->holder = NULL;
     ahost__lease_watch(lease);
-    if (is_unused(lease))
+    if (!is_unused(lease))
+        return;
+    if (is_needless(lease, listener->ctx))
+        close_for_good(lease);
+    else
         close_lease(lease);
 }
 
@@ -353,7 +383,7 @@ void ahost__leases_release(ahost *h) {
             continue;
         lease->kept = 0;
         if (is_unused(lease))
-            close_lease(lease);
+            close_for_good(lease);
     }
 }
 

@@ -46,10 +46,11 @@ int ahost__lender_open(ahost *h, int fd) {
 
 /* ---- asking ------------------------------------------------------------- */
 
-static int send_request(int fd, const ahost__lender_request *request) {
+static int send_request(int fd, const ahost__lender_request *request,
+                        int flags) {
     ssize_t sent;
     do
-        sent = send(fd, request, sizeof(*request), MSG_NOSIGNAL);
+        sent = send(fd, request, sizeof(*request), MSG_NOSIGNAL | flags);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
 }
@@ -104,7 +105,7 @@ static int ask(ahost__lender *lender, ahost__lender_request *request) {
     ahost__lender_answer answer;
     int socket = -1, err;
     request->number = ++lender->requests;
-    err = send_request(lender->fd, request);
+    err = send_request(lender->fd, request, 0);
     while (err == 0) {
         err = wait_for_answer(lender->fd, deadline);
         if (err == 0)
@@ -136,4 +137,16 @@ int ahost__lender_borrow(ahost *h, const ahost__lease *lease,
     request.backlog = lease->backlog;
     request.mode = lease->mode;
     return ask(h->lender, &request);
+}
+
+void ahost__lender_return(ahost *h, const ahost__lease *lease) {
+    ahost__lender_request request = name_of(lease, &lease->address);
+    int err;
+    request.returns = 1;
+    request.number = ++h->lender->requests;
+    err = send_request(h->lender->fd, &request, MSG_DONTWAIT);
+    if (err != 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost.net",
+                   "a listening socket cannot be given back: %s",
+                   ahost__code_message(err));
 }

@@ -3,7 +3,8 @@
  *
  * A worker's listening sockets are opened by its supervisor, which outlives it:
  * what waits in their backlogs stays there while a worker is replaced. One
- * packet asks for a socket, one answers, with the descriptor beside it.
+ * packet asks for a socket, one answers, with the descriptor beside it. One
+ * that gives a socket back is not answered.
  */
 #ifndef AHOST_LENDER_H
 #define AHOST_LENDER_H
@@ -21,6 +22,7 @@ typedef struct ahost__lender_request {
     uint64_t owner;
     int ordinal; /* among the sockets of this owner for any port */
     int backlog, mode;
+    int returns; /* it is given back: the worker has no use for it any more */
 } ahost__lender_request;
 
 typedef struct ahost__lender_answer {
@@ -38,5 +40,9 @@ int ahost__lender_open(ahost *h, int fd);
  * answered, which does nothing else. */
 int ahost__lender_borrow(ahost *h, const ahost__lease *lease,
                          const ahost__address *address);
+
+/* Gives the socket of a lease back: the program goes on without it. Not at the
+ * end of a worker, whose successor is to have it. */
+void ahost__lender_return(ahost *h, const ahost__lease *lease);
 
 #endif

@@ -149,6 +149,7 @@ static void on_context_end(ahost__owned *owned) {
 static void retire(ahost__owned *owned) {
     ahost__listener *one = ahost__container_of(owned, ahost__listener, owned);
     one->until = one->ctx->host->commits;
+    one->follows = 1;
     ahost__disown(owned);
     on_context_end(owned);
 }
@@ -156,6 +157,7 @@ static void retire(ahost__owned *owned) {
 static void activate(ahost__owned *owned) {
     ahost__listener *one = ahost__container_of(owned, ahost__listener, owned);
     one->since = one->ctx->host->commits;
+    one->follows = 1;
     count_as_hearing(one->listeners, one, 1);
 }
 
@@ -255,16 +257,21 @@ void ahost__listeners_add(lua_State *L, ahost__listeners *all,
 
 /* ---- delivery ----------------------------------------------------------- */
 
-/* Whether the listener is to be called now. Of two generations that follow each
- * other during the delivery the one hears that was current when it began. */
+/* Of two generations that follow each other during the delivery the one hears
+ * that was current when it began. */
+static int was_current(const ahost__delivery *d, const ahost__listener *one) {
+    return one->since <= d->commits &&
+           (one->until == 0 || one->until > d->commits);
+}
+
+/* Whether the listener is to be called now. */
 static int is_wanted(const ahost__delivery *d, const ahost__listener *one) {
     if (one->ctx->state == AHOST__CONTEXT_CLOSED || one->ctx->staged)
         return 0;
-    if (one->since > d->commits)
+    if (one->follows && !was_current(d, one))
         return 0;
-    if (one->until != 0)
-        return one->until > d->commits;
-    return one->listeners != NULL || !d->listeners->type->skips_removed;
+    return one->listeners != NULL || one->until != 0 ||
+           !d->listeners->type->skips_removed;
 }
 
 static ahost__context *next_listener(lua_State *L, ahost__series *series,

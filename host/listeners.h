@@ -45,6 +45,7 @@ typedef struct ahost__listener {
     ahost__context *ctx;         /* where it runs; counted */
     int slot;                    /* in the list */
     uint8_t counted;             /* as one who hears: it is not staged */
+    uint8_t follows;             /* one of the next two is not 0 */
     /* numbers of the commits by which it came to hear, and ceased to, with its
      * generation; 0: none */
     uint64_t since, until;

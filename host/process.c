@@ -1,6 +1,6 @@
 /*
- * process.c - the module ahost.process: what a script may know of the process
- * that it runs in, and change about it.
+ * process.c - the module ahost.process.core: what a script may know of the
+ * process that it runs in, and change about it.
  */
 #include "process.h"
 
@@ -10,6 +10,7 @@
 
 #include "modules.h"
 #include "stream.h"
+#include "subprocess.h"
 
 enum { MOST_TEXT = 65536 }; /* bytes of a path or a title */
 
@@ -182,6 +183,10 @@ static const luaL_Reg functions[] = {{"signal", ahost__process_signal},
                                      {"cwd", process_cwd},
                                      {"chdir", process_chdir},
                                      {"hostname", process_hostname},
+                                     {"spawn", ahost__process_spawn},
+                                     {"descriptor", ahost__process_descriptor},
+                                     {"user", ahost__process_user},
+                                     {"group", ahost__process_group},
                                      {NULL, NULL}};
 
 static const luaL_Reg meta[] = {
@@ -191,6 +196,7 @@ int ahost__open_process(lua_State *L) {
     luaL_requiref(L, "ahost.signal", ahost__open_signal, 0);
     lua_pop(L, 1);
     ahost__open_stream(L);
+    ahost__open_child(L);
     luaL_newlib(L, functions);
     ahost__push_environment(L);
     lua_setfield(L, -2, "env");

@@ -9,7 +9,6 @@
  */
 #include <lauxlib.h>
 #include <signal.h>
-#include <string.h>
 
 #include "process.h"
 #include "signals.h"
@@ -27,62 +26,25 @@ typedef struct process_signal {
     uint8_t restores; /* `before` is to return */
 } process_signal;
 
-/* ---- names -------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------ */
 
-static const struct {
-    const char *name;
-    int number;
-} names[] = {{"ABRT", SIGABRT},     {"ALRM", SIGALRM},  {"CHLD", SIGCHLD},
-             {"CONT", SIGCONT},     {"HUP", SIGHUP},    {"INT", SIGINT},
-             {"IO", SIGIO},         {"PIPE", SIGPIPE},  {"PROF", SIGPROF},
-             {"QUIT", SIGQUIT},     {"SYS", SIGSYS},    {"TERM", SIGTERM},
-             {"TRAP", SIGTRAP},     {"TSTP", SIGTSTP},  {"TTIN", SIGTTIN},
-             {"TTOU", SIGTTOU},     {"URG", SIGURG},    {"USR1", SIGUSR1},
-             {"USR2", SIGUSR2},     {"XCPU", SIGXCPU},  {"XFSZ", SIGXFSZ},
-             {"VTALRM", SIGVTALRM}, {"WINCH", SIGWINCH}};
-
-enum { NAMES = sizeof(names) / sizeof(names[0]) };
-
-/* Signals of which a handler never hears, or after which it cannot go on. */
-static const char *const refused[] = {"KILL", "STOP", "SEGV",
-                                      "BUS",  "FPE",  "ILL"};
-
-static const char *without_prefix(const char *name) {
-    return strncmp(name, "SIG", 3) == 0 ? name + 3 : name;
-}
-
-static int raise_unknown(lua_State *L, const char *given) {
-    luaL_Buffer text;
-    luaL_buffinit(L, &text);
-    for (int i = 0; i < NAMES; i++) {
-        luaL_addchar(&text, ' ');
-        luaL_addstring(&text, names[i].name);
-    }
-    luaL_pushresult(&text);
-    return luaL_error(L, "unknown process signal '%s'; there are%s", given,
-                      lua_tostring(L, -1));
-}
-
-/* The place in `names` of the argument. */
-static int check_name(lua_State *L, int arg) {
-    const char *given, *name;
-    luaL_checktype(L, arg, LUA_TSTRING);
-    given = lua_tostring(L, arg);
-    name = without_prefix(given);
-    for (int i = 0; i < NAMES; i++)
-        if (strcmp(names[i].name, name) == 0)
-            return i;
+/* Of which a handler never hears, or after which it cannot go on. */
+static int is_refused(int number) {
+    static const int refused[] = {SIGKILL, SIGSTOP, SIGSEGV,
+                                  SIGBUS,  SIGFPE,  SIGILL};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-        if (strcmp(refused[i], name) == 0)
-            luaL_error(L, "nobody can listen to the process signal %s", name);
-    return raise_unknown(L, given);
+        if (refused[i] == number)
+            return 1;
+    return 0;
 }
 
-static const char *name_of(int number) {
-    for (int i = 0; i < NAMES; i++)
-        if (names[i].number == number)
-            return names[i].name;
-    return "?";
+/* The number of the name at `arg`, which can be listened to. */
+static int check_name(lua_State *L, int arg) {
+    int number = ahost__check_signal_name(L, arg);
+    if (is_refused(number))
+        luaL_error(L, "nobody can listen to the process signal %s",
+                   ahost__signal_name(number));
+    return number;
 }
 
 static uint64_t bit_of(int number) {
@@ -112,7 +74,7 @@ static void start(process_signal *p) {
     err = uv_signal_start(&p->handle, on_arrival, p->number);
     if (err != 0)
         ahost__log(p->host, AHOST_LOG_ERROR, "ahost.process",
-                   "cannot listen to %s: %s", name_of(p->number),
+                   "cannot listen to %s: %s", ahost__signal_name(p->number),
                    ahost__code_message(err));
     sigaction(p->number, NULL, &after);
     p->restores = !same_disposition(&p->before, &after);
@@ -176,7 +138,7 @@ static void emit(lua_State *L, ahost__job *job) {
     push_signals(L);
     lua_rawgeti(L, -1, p->number);
     lua_createtable(L, 0, 5);
-    lua_pushstring(L, name_of(p->number));
+    lua_pushstring(L, ahost__signal_name(p->number));
     lua_setfield(L, -2, "signal");
     lua_pushinteger(L, p->number);
     lua_setfield(L, -2, "number");
@@ -270,13 +232,13 @@ static int set_up(ahost *h, ahost__signal *signal, int number) {
 
 int ahost__process_signal(lua_State *L) {
     ahost *h = ahost__of(L);
-    int i = check_name(L, 1), number = names[i].number, err;
+    int number = check_name(L, 1), err;
     ahost__signal *signal;
     push_signals(L);
     if (lua_rawgeti(L, -1, number) != LUA_TNIL)
         return 1;
     ahost__context_check_open(L, h->root, "process.signal");
-    lua_pushstring(L, names[i].name);
+    lua_pushstring(L, ahost__signal_name(number));
     lua_pushnil(L);
     signal = ahost__push_signal(L);
     lua_pushvalue(L, -1);
@@ -286,5 +248,5 @@ int ahost__process_signal(lua_State *L) {
         return 1;
     lua_pushnil(L);
     lua_rawseti(L, 2, number);
-    return ahost__fail(L, err, "signal %s", names[i].name);
+    return ahost__fail(L, err, "signal %s", ahost__signal_name(number));
 }

@@ -136,7 +136,9 @@ static int resource_get(lua_State *L) {
     owner = ahost__find_resource(L, ctx);
     if (owner != NULL && owner != ctx)
         ahost__resource_hold(L, ctx, owner);
-    return resolve_found(L, owner);
+    if (resolve_found(L, owner) == 0)
+        lua_pushnil(L);
+    return 1;
 }
 
 int ahost__resolve_held(lua_State *L) {

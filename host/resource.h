@@ -45,11 +45,14 @@ int ahost__resolve_held(lua_State *L);
 int ahost__make_resource(lua_State *L, ahost__context *owner);
 
 /* Where what is published in the context appears: a component's resources are
- * there for the whole application, those of a staged one on its stage. */
+ * there for the whole application, those of a staged one on its stage. NULL
+ * when that has been closed. */
 static inline ahost__context *ahost__resource_home(ahost__context *ctx) {
     if (ctx->kind != AHOST__CONTEXT_COMPONENT)
         return ctx;
-    return ctx->staged ? ahost__stage_of(ctx->parent) : ctx->parent;
+    if (!ctx->staged || ctx->parent->staged) /* of an isolated one: all new */
+        return ctx->parent;
+    return ahost__stage_of(ctx->parent);
 }
 
 /* Takes what a component has published out of its home; allocates nothing. */
@@ -96,6 +99,7 @@ int ahost__push_published(lua_State *L, ahost__context *ctx);
 int ahost__resource_published(lua_State *L);
 int ahost__resource_held(lua_State *L);
 int ahost__resource_referred(lua_State *L);
+int ahost__resource_provider(lua_State *L);
 
 /* ctx:publish, publish_lazy, resources; ctx:request; ctx:ref */
 int ahost__resource_publish(lua_State *L);

@@ -144,6 +144,22 @@ static int push_keys(lua_State *L, int field) {
     return 1;
 }
 
+/* runtime.provider(ctx, key) -> the context of the component whose resource the
+ * context sees under the key, or nil */
+int ahost__resource_provider(lua_State *L) {
+    ahost__context *ctx = ahost__check_lookup(L, "provider");
+    lua_settop(L, AHOST__AT_KEY);
+    ctx = ahost__find_resource(L, ctx);
+    if (ctx == NULL)
+        return 0;
+    ahost__context_push_field(L, ctx, AHOST__SIDE_ENTRIES);
+    ahost__push_key(L, AHOST__AT_KEY);
+    if (lua_rawget(L, -2) == LUA_TNIL)
+        return 1;
+    lua_getfield(L, -1, "owner");
+    return 1;
+}
+
 int ahost__resource_held(lua_State *L) {
     return push_keys(L, AHOST__SIDE_HELD);
 }

@@ -235,9 +235,9 @@ static void set_attribute(lua_State *L, ahost__context *ctx, int lazy) {
 /* ---- telling ------------------------------------------------------------ */
 
 int ahost__push_published(lua_State *L, ahost__context *ctx) {
-    ctx = ahost__resource_home(ctx);
-    if (ctx->kind == AHOST__CONTEXT_STAGE)
-        ctx = ctx->parent; /* where it appears in the end */
+    if (ctx->kind == AHOST__CONTEXT_COMPONENT)
+        ctx =
+            ctx->parent; /* also of a staged one: where it appears in the end */
     ahost__context_check_open(L, ctx, "published");
     ahost__context_push_field(L, ctx, AHOST__SIDE_SIGNAL);
     if (!lua_isnil(L, -1))
@@ -297,6 +297,8 @@ static int publish(lua_State *L, ahost__context *ctx, int lazy) {
     if (!lua_isnoneornil(L, OPTIONS))
         luaL_checktype(L, OPTIONS, LUA_TTABLE);
     lua_settop(L, OPTIONS);
+    if (home == NULL)
+        return luaL_error(L, "publish: the component is given up");
     describe(L, ctx, lazy);
     push_table(L, home, AHOST__SIDE_ENTRIES);
     check_keys(L, home);

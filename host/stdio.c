@@ -192,6 +192,12 @@ static ahost__stream *open_standard(ahost *h, int number, int *err) {
     return NULL;
 }
 
+int ahost__standard_number(const ahost__stream *s) {
+    if (s->transport->close != close_standard)
+        return -1;
+    return ahost__container_of(s, const standard, file.stream)->number;
+}
+
 int ahost__push_standard(lua_State *L, int number) {
     ahost *h = ahost__of(L);
     ahost__stream **box, *s;

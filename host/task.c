@@ -198,8 +198,6 @@ void ahost__task_serve(ahost__task *task) {
 static void serve_no_more(ahost__task *task) {
     const ahost__context *ctx = task->ctx;
     ahost *h = task->host;
-    if (!task->serves)
-        return;
     task->serves = 0;
     if (--task->ctx->serving == 0 && !ahost__list_empty(&h->drains) &&
         (ctx->parent == NULL || ctx->parent->watch == NULL))
@@ -207,7 +205,8 @@ static void serve_no_more(ahost__task *task) {
 }
 
 void ahost__task_leave_context(ahost__task *task) {
-    serve_no_more(task);
+    if (task->serves)
+        serve_no_more(task);
     ahost__list_remove(&task->link);
     task->ctx->task_count--;
     task->host->task_count--;
@@ -273,7 +272,8 @@ ahost__task *ahost__task_renew(lua_State *L, ahost__context *ctx) {
     ahost__task *task = ahost__of(L)->current;
     if (is_known(task))
         task = replace(L, task);
-    serve_no_more(task);
+    if (task->serves)
+        serve_no_more(task);
     if (task->ctx != ctx) {
         end_in_context(task);
         link_context(task, ctx);

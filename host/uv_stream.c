@@ -113,6 +113,16 @@ const ahost__transport ahost__uv_transport = {
     "socket",  read_start,      read_stop,   try_write,
     write_all, shutdown_output, close_handle};
 
+/* A pipe has one direction, whose end is that of all. */
+static int shutdown_pipe(ahost__stream *s) {
+    ahost__stream_close(s, 0);
+    return 0;
+}
+
+const ahost__transport ahost__pipe_transport = {
+    "pipe",    read_start,    read_stop,   try_write,
+    write_all, shutdown_pipe, close_handle};
+
 /* ---- opening ------------------------------------------------------------ */
 
 static size_t handle_size(uv_handle_type type) {

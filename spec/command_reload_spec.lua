@@ -22,7 +22,10 @@ end }
 ]]
 
 local USER <const> = [[
-return { start = function(_, ctx) print("user", ctx:request "stock") io.stdout:flush() end }
+return { start = function(_, ctx)
+  print("user", ctx:request "stock")
+  io.stdout:flush()
+end }
 ]]
 
 local function new(files)

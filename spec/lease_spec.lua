@@ -98,7 +98,7 @@ describe("a staged listen", function()
     assert.equal("CLOSED", code_of(first:accept()))
   end)
 
-  it("wakes those who accept when it is retired, and leaves staged ones waiting", function()
+  it("wakes those who accept in the old one, and nobody in the new one", function()
     local first <const> = assert(listen(old, "127.0.0.1:0"))
     local address <const> = first:address()
     local second <const> = assert(listen(new, "127.0.0.1:0"))

@@ -9,9 +9,12 @@ local pair <const> = require "spec.generation_pair"
 local commit <const>, inside <const> = pair.commit, pair.inside
 
 local app, old, new, address, client
+local opened -- sockets that are not to be collected
 
 local function open(ctx, opts)
-  return inside(ctx, function() return net.udp(address, opts) end)
+  local socket <const>, err = inside(ctx, function() return net.udp(address, opts) end)
+  opened[#opened + 1] = socket
+  return socket, err
 end
 
 local function send(...)
@@ -31,6 +34,7 @@ local function code_of(result, err)
 end
 
 before_each(function()
+  opened = {}
   app = pair.application()
   old = pair.current(app)
   new = pair.staged(app, old)

@@ -13,6 +13,8 @@
 #include "net.h"
 #include "supervisor.h"
 
+enum { MOST_WORKERS = 1024 }; /* that are told apart */
+
 typedef struct kept_socket {
     ahost__link link;
     struct sockaddr_storage address; /* that was asked for */
@@ -20,7 +22,8 @@ typedef struct kept_socket {
     int ordinal;
     int worker; /* 0: all */
     int fd;
-    ahost__passed_socket *passed; /* whose descriptor it is, or NULL */
+    uint8_t users[MOST_WORKERS / 8]; /* bits of the workers that have it */
+    ahost__passed_socket *passed;    /* whose descriptor it is, or NULL */
     char path[sizeof(((ahost__address *)0)->path)]; /* to be removed, or "" */
 } kept_socket;
 
@@ -52,6 +55,25 @@ static int port_of(const kept_socket *s) {
     getsockname(s->fd, (struct sockaddr *)&name, &size);
     /* both families have the port at the same place */
     return ntohs(((const struct sockaddr_in *)&name)->sin_port);
+}
+
+/* ---- users -------------------------------------------------------------- */
+
+/* What the last one has given back is closed. A worker that ends gives nothing
+ * back: who replaces it is to have it. */
+static void set_user(kept_socket *s, int worker, int uses) {
+    unsigned i = (unsigned)worker % MOST_WORKERS;
+    if (uses)
+        s->users[i / 8] |= (uint8_t)(1u << i % 8);
+    else
+        s->users[i / 8] &= (uint8_t) ~(1u << i % 8);
+}
+
+static int has_users(const kept_socket *s) {
+    for (size_t i = 0; i < sizeof(s->users); i++)
+        if (s->users[i] != 0)
+            return 1;
+    return 0;
 }
 
 /* ---- making ------------------------------------------------------------- */
@@ -99,21 +121,21 @@ static int make(const ahost__keeper *keeper, kept_socket *wanted,
     return ahost__listening_socket(&address, &options);
 }
 
-int ahost__keeper_lend(ahost__keeper *keeper, int worker,
-                       const ahost__lender_request *request) {
+/* Fills in what is asked for: 0 or a code. */
+static int read_request(kept_socket *wanted, int worker,
+                        const ahost__lender_request *request) {
     const ahost__address *address = &request->address;
     int shared = address->is_unix || address->is_passed;
-    kept_socket wanted = {.owner = request->owner,
-                          .ordinal = request->ordinal,
-                          .worker = shared ? 0 : worker};
-    int err = ahost__lease_name(address, &wanted.address);
-    kept_socket *s;
-    if (err != 0)
-        return err;
-    s = find(keeper, &wanted, wanted.worker);
-    if (s != NULL)
-        return s->fd;
-    s = ahost__alloc(keeper->host, sizeof(*s));
+    *wanted = (kept_socket){.owner = request->owner,
+                            .ordinal = request->ordinal,
+                            .worker = shared ? 0 : worker};
+    return ahost__lease_name(address, &wanted->address);
+}
+
+static int lend_new(ahost__keeper *keeper, kept_socket wanted, int worker,
+                    const ahost__lender_request *request) {
+    const ahost__address *address = &request->address;
+    kept_socket *s = ahost__alloc(keeper->host, sizeof(*s));
     if (s == NULL)
         return UV_ENOMEM;
     wanted.fd = make(keeper, &wanted, request);
@@ -125,19 +147,51 @@ int ahost__keeper_lend(ahost__keeper *keeper, int worker,
     if (address->is_unix && address->path[0] != '@')
         strcpy(s->path, address->path);
     ahost__list_append(&keeper->sockets, &s->link);
+    set_user(s, worker, 1);
     return s->fd;
 }
 
+int ahost__keeper_lend(ahost__keeper *keeper, int worker,
+                       const ahost__lender_request *request) {
+    kept_socket wanted, *s;
+    int err = read_request(&wanted, worker, request);
+    if (err != 0)
+        return err;
+    s = find(keeper, &wanted, wanted.worker);
+    if (s == NULL)
+        return lend_new(keeper, wanted, worker, request);
+    set_user(s, worker, 1);
+    return s->fd;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+static void close_socket(ahost__keeper *keeper, kept_socket *s) {
+    ahost__list_remove(&s->link);
+    if (s->path[0] != '\0')
+        unlink(s->path);
+    if (s->passed != NULL)
+        ahost__passed_socket_release(s->passed);
+    else
+        close(s->fd);
+    ahost__free(keeper->host, s, sizeof(*s));
+}
+
+void ahost__keeper_take_back(ahost__keeper *keeper, int worker,
+                             const ahost__lender_request *request) {
+    kept_socket like, *s;
+    if (read_request(&like, worker, request) != 0)
+        return;
+    s = find(keeper, &like, like.worker);
+    if (s == NULL)
+        return;
+    set_user(s, worker, 0);
+    if (!has_users(s))
+        close_socket(keeper, s);
+}
+
 void ahost__keeper_close(ahost__keeper *keeper) {
-    ahost__link *link;
-    while ((link = ahost__list_shift(&keeper->sockets)) != NULL) {
-        kept_socket *s = ahost__container_of(link, kept_socket, link);
-        if (s->path[0] != '\0')
-            unlink(s->path);
-        if (s->passed != NULL)
-            ahost__passed_socket_release(s->passed);
-        else
-            close(s->fd);
-        ahost__free(keeper->host, s, sizeof(*s));
-    }
+    while (!ahost__list_empty(&keeper->sockets))
+        close_socket(keeper, ahost__container_of(keeper->sockets.next,
+                                                 kept_socket, link));
 }

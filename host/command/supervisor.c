@@ -125,6 +125,10 @@ static void answer_request(process *p, ahost__lender_request *request) {
     int fd;
     address->host[sizeof(address->host) - 1] = '\0';
     address->path[sizeof(address->path) - 1] = '\0';
+    if (request->returns) {
+        ahost__keeper_take_back(&p->supervisor->keeper, p->worker, request);
+        return;
+    }
     fd = ahost__keeper_lend(&p->supervisor->keeper, p->worker, request);
     answer.error = fd < 0 ? fd : 0;
     send_answer(p, &answer, fd);

@@ -12,8 +12,8 @@
 
 /* ---- listening sockets: socket_keeper.c --------------------------------- */
 
-/* All sockets that workers have asked for. None is closed before the keeper
- * is. */
+/* All sockets that workers have asked for. One stays open, though its workers
+ * end, until the last of them has given it back. */
 typedef struct ahost__keeper {
     ahost *host;
     ahost__link sockets;
@@ -25,6 +25,10 @@ void ahost__keeper_open(ahost *h, ahost__keeper *keeper);
  * descriptor that stays the keeper's, or a negative code. */
 int ahost__keeper_lend(ahost__keeper *keeper, int worker,
                        const ahost__lender_request *request);
+
+/* A worker has no use for a socket any more: closes it if nobody else has. */
+void ahost__keeper_take_back(ahost__keeper *keeper, int worker,
+                             const ahost__lender_request *request);
 
 /* Closes the sockets, and removes the files of Unix sockets. */
 void ahost__keeper_close(ahost__keeper *keeper);

@@ -4,10 +4,12 @@
 -- turn of the loop, and what it replaces ends with its connections. When anything goes
 -- wrong before that turn, nothing has happened.
 
+local context <const> = require "ahost.context"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
 local plans <const> = require "ahost.reload.plan"
 local process <const> = require "ahost.process"
+local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
@@ -15,6 +17,8 @@ local transaction <const> = require "ahost.reload.transaction"
 local tree <const> = require "ahost.component.tree"
 
 local reload <const> = {}
+
+local MOST_ATTEMPTS <const> = 5
 
 ---@class ahost.ReloadReport
 ---@field ok boolean
@@ -126,6 +130,17 @@ local function attempt(app, asked, force)
   return ok, failure, plan, done
 end
 
+-- Components that fail and are started again meanwhile make it necessary to begin anew.
+local function attempt_often(app, asked, force)
+  local result
+  for _ = 1, MOST_ATTEMPTS do
+    result = table.pack(attempt(app, asked, force))
+    if not errors.is(result[2], "EAGAIN") then break end
+  end
+  return table.unpack(result, 1, result.n)
+end
+
+-- -> report
 local function refusal(message)
   return { ok = false, err = message, ms = 0, configuration = false, components = {} }
 end
@@ -151,7 +166,7 @@ end
 local function run(app, asked, opts)
   local _ <close> = tell_of(app)
   local since <const>, components <const> = time.now(), {}
-  local ok, err, plan, done = attempt(app, asked, opts.force or false)
+  local ok, err, plan, done = attempt_often(app, asked, opts.force or false)
   app.missed = not ok and plan and files_missed(plan) or nil
   local report <const> = {
     ok = ok or false,
@@ -170,6 +185,10 @@ local function run(app, asked, opts)
   return report
 end
 
+local function trace(err)
+  return errors.is(err, "CANCELLED") and err or debug.traceback(tostring(err), 2)
+end
+
 --- Reloads what has changed: components whose files or configuration are others by now,
 --- and who depends on them. Waits until the new ones serve, or it has failed; one reload
 --- at a time.
@@ -182,18 +201,22 @@ end
 function reload.run(app, asked, opts)
   if not app.running:is_set() then
     return refusal "the application has not started yet"
+  elseif runtime.staged(context.current()) then
+    return refusal "a component that is being started cannot reload others"
   elseif app.stopping:is_set() then
     return refusal "the application ends"
   end
   app.reloading = app.reloading or sync.lock()
   local report
   -- What is started belongs to the application, not to who has asked.
-  local work <const> = app.outer:spawn("reload", function()
+  app.outer:spawn("reload", function()
     local _ <close> = app.reloading:acquire()
-    report = run(app, asked, opts or {})
-  end)
-  local _, err = work:join()
-  return report or refusal(errors.is(err) and err.message or tostring(err))
+    local ok, result = xpcall(run, trace, app, asked, opts or {})
+    if errors.is(result, "CANCELLED") then error(result, 0) end
+    report = ok and result or refusal(result)
+    if not ok then log_report(app, report) end
+  end):join()
+  return report or refusal "the application ends"
 end
 
 --- The files that components have read, and their configurations', with those that a

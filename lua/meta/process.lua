@@ -118,4 +118,51 @@ function process.chdir(path) end
 ---@return ahost.Error? err
 function process.hostname() end
 
+-- Child processes -----------------------------------------------------------------------
+--
+-- `process.spawn` and `process.run` are in lua/ahost/process.lua.
+--
+-- A program that embeds the host has to know: libuv handles SIGCHLD from the first child
+-- to the end of the last, then the program's disposition is back. Meanwhile the program
+-- must not replace that handler, block SIGCHLD in all threads, or wait for any child
+-- whatever (waitpid(-1)): it would take the end of a child of ours, and nobody hears of
+-- it then. And it has to ignore SIGPIPE, as the command does, if scripts write to
+-- children.
+
+---How a child ended.
+---@class ahost.ProcessEnd
+---@field status integer    what it exited with; 128 and the number of the process signal
+---                         that it died of, as in shells
+---@field signal? string    that process signal: "TERM"; without a name its number
+
+---A process that was started by `process.spawn`. When it has ended nothing remains of it,
+---whether anybody has waited for it or not.
+---
+---`stdin`, `stdout` and `stderr` are streams when they are pipes, else nil. They go in
+---one direction: `stdin:shutdown()` closes it, which the child sees as the end.
+---@class ahost.ChildProcess
+---@field pid integer
+---@field stdin? ahost.Stream
+---@field stdout? ahost.Stream
+---@field stderr? ahost.Stream
+local Child = {}
+
+---Waits until the child has ended; not until its outputs have been read.
+---@param timeout? number       seconds (none); the child goes on when they are over
+---@return ahost.ProcessEnd? how
+---@return ahost.Error? err     code TIMEDOUT
+function Child:wait(timeout) end
+
+---Sends a process signal: to the child, or with `group` to what is left of its group,
+---also when the child itself has ended. Raises for unknown names and numbers.
+---@param signal? string|integer    "TERM" (the default), "SIGTERM", 15
+---@return true? ok
+---@return ahost.Error? err         code ESRCH when it has ended, EPERM
+function Child:kill(signal) end
+
+---Ends the child as the end of its context would: TERM, and KILL after `stop_timeout`.
+---Waits until it has ended. Also what `local child <close>` does.
+---@return ahost.ProcessEnd how
+function Child:close() end
+
 return process

@@ -15,15 +15,6 @@ function dependencies.is_below(node, above)
   return node ~= nil
 end
 
---- The component that keeps what a node publishes to itself and those below it.
----@param node ahost.ComponentNode
----@return ahost.ComponentNode? isolated    nil: the whole application sees it
-function dependencies.home(node)
-  local above = node.parent
-  while above and not above.settings.isolated do above = above.parent end
-  return above
-end
-
 local function set_of(list)
   local set <const> = {}
   for _, item in ipairs(list) do set[item] = true end
@@ -43,37 +34,42 @@ function dependencies.held(node, keys)
   return found
 end
 
---- Those of the keys that a node has references to.
----@param node ahost.ComponentNode
----@param keys string[]
----@return string[] referred
-function dependencies.referred(node, keys)
-  if not node.ctx or node.ctx:state() == "closed" or #keys == 0 then return {} end
-  local set <const>, found <const> = set_of(keys), {}
-  for _, key in ipairs(runtime.referred(node.ctx)) do
-    if set[key] then found[#found + 1] = key end
+-- Those of the keys, a set, that a node sees as resources of another, or would if that
+-- had them yet.
+local function provided(node, source, keys, set)
+  local found <const> = {}
+  for _, key in ipairs(keys) do
+    local provider <const> = set[key] and runtime.provider(node.ctx, key)
+    if set[key] and (provider == nil or provider == source.ctx) then
+      found[#found + 1] = key
+    end
   end
   return found
 end
 
---- Whether a node sees what another publishes.
-function dependencies.sees(node, source)
-  local home <const> = dependencies.home(source)
-  return home == nil or dependencies.is_below(node, home)
+local function is_open(node) return node.ctx and node.ctx:state() ~= "closed" end
+
+--- Those of another's keys that a node, or what is below its context, has looked up, and
+--- those that it has references to, unless it would find somebody else's.
+---@param node ahost.ComponentNode
+---@param source ahost.ComponentNode
+---@param keys string[]    that the other has published, or had
+---@return string[] held
+---@return string[] referred
+function dependencies.uses(node, source, keys)
+  if #keys == 0 or not is_open(node) then return {}, {} end
+  local set <const> = set_of(keys)
+  return provided(node, source, runtime.held(node.ctx), set),
+    provided(node, source, runtime.referred(node.ctx), set)
 end
 
 -- ---- order ---------------------------------------------------------------------------
 
--- What each node has published, by its keys. -> {[key] = {node, ...}}
-local function publishers(nodes)
+-- -> {[context] = node}
+local function by_context(nodes)
   local found <const> = {}
   for _, node in ipairs(nodes) do
-    if node.ctx and node.ctx:state() ~= "closed" then
-      for _, key in ipairs(runtime.published(node.ctx)) do
-        found[key] = found[key] or {}
-        table.insert(found[key], node)
-      end
-    end
+    if is_open(node) then found[node.ctx] = node end
   end
   return found
 end
@@ -81,16 +77,15 @@ end
 -- Adds those who hold something of others to the dependants of these. Between a
 -- component and one below it the tree decides.
 local function add_holders(dependants, nodes)
-  local by_key <const> = publishers(nodes)
+  local found <const> = by_context(nodes)
   for _, node in ipairs(nodes) do
-    local held <const> = node.ctx and node.ctx:state() ~= "closed"
-      and runtime.held(node.ctx) or {}
+    local held <const> = is_open(node) and runtime.held(node.ctx) or {}
+    table.sort(held)
     for _, key in ipairs(held) do
-      for _, source in ipairs(by_key[key] or {}) do
-        if not dependencies.is_below(source, node) and dependencies.sees(node, source)
-          and not dependencies.is_below(node, source) then
-          table.insert(dependants[source], node)
-        end
+      local source <const> = found[runtime.provider(node.ctx, key) or false]
+      if source and not dependencies.is_below(source, node)
+        and not dependencies.is_below(node, source) then
+        table.insert(dependants[source], node)
       end
     end
   end

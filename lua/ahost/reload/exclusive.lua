@@ -6,6 +6,7 @@
 local report <const> = require "ahost.component.report"
 local runtime <const> = require "ahost.component.runtime"
 local starting <const> = require "ahost.component.starting"
+local supervision <const> = require "ahost.component.supervision"
 local tree <const> = require "ahost.component.tree"
 
 ---@class ahost.ReloadExclusive
@@ -49,7 +50,8 @@ function Exclusive:find(transaction)
     end
   end
   for _, node in next, by_path do
-    if node.component.exclusive and plan:predecessor(node) then add(node) end
+    local old <const> = plan:predecessor(node)
+    if old and (old.component.exclusive or node.component.exclusive) then add(node) end
   end
 end
 
@@ -92,6 +94,8 @@ end
 local Revival <const> = {}
 Revival.__index = Revival
 
+Revival.is_shared = true
+
 function Revival.children(_, node) return node.children end
 
 function Revival:verdict(node) return self.nodes[node] and "start" or "pass" end
@@ -115,6 +119,19 @@ function Exclusive:renew()
   return nodes
 end
 
+-- Those that have stayed get what has been published anew.
+function Exclusive:rebind()
+  local gone <const> = {}
+  for _, old in ipairs(self.stopped) do
+    for _, key in ipairs(self.plan.outgoing[old]) do gone[key] = true end
+  end
+  for node, keys in next, self.plan.rebinds do
+    for _, key in ipairs(keys) do
+      if gone[key] then supervision.rebind(node, key) end
+    end
+  end
+end
+
 --- Starts those again that had ended; the application ends when that fails. Waits.
 function Exclusive:revive()
   local app <const> = self.app
@@ -123,7 +140,7 @@ function Exclusive:revive()
   if nodes then
     local outcome <const> = starting.run(app, app:roots(), app.start_timeout,
       setmetatable({ app = app, nodes = nodes }, Revival))
-    if outcome.what == "started" then return end
+    if outcome.what == "started" then return self:rebind() end
     message = report.describe(outcome, self.stopped, app.start_timeout)
   end
   app:fail("what had been stopped for a reload does not start again: " .. message)

@@ -36,6 +36,8 @@ end
 
 -- ---- the scope of its starts ---------------------------------------------------------
 
+Transaction.is_shared = true
+
 function Transaction:children(node) return self.plan:children(node) end
 
 function Transaction:verdict(node)
@@ -142,6 +144,7 @@ end
 -- Marks those that end, so that what is started does not see what they have published.
 function Transaction:mark(is_replaced)
   for node in next, self.plan.outgoing do
+    node.is_replaced = is_replaced
     if is_open(node.ctx) then runtime.replace(node.ctx, is_replaced) end
   end
 end
@@ -172,6 +175,13 @@ function Transaction:order()
   self.exclusive:find(self)
 end
 
+--- A component that stays has ended, to be started again: those who have looked up what
+--- it had published hold something that is gone.
+---@param keys string[]
+function Transaction:disturb(keys)
+  table.move(keys, 1, #keys, #self.withdrawn + 1, self.withdrawn)
+end
+
 -- ---- commit --------------------------------------------------------------------------
 
 -- Whether all that has been started is still well. -> true | nil, err
@@ -184,6 +194,11 @@ function Transaction:check()
       return failure("%s failed before it was to serve: %s%s", tree.describe(node),
         has_failed and tostring(err) or "its context was closed",
         traceback and "\n" .. traceback or "")
+    end
+    local gone <const> = dependencies.held(node, self.withdrawn)[1]
+    if gone then
+      return nil, errors.new("EAGAIN", ("'%s', which %s holds, has been published anew")
+        :format(gone, tree.describe(node)))
     end
   end
   for _, stage in ipairs(self.stages_made) do
@@ -265,11 +280,12 @@ function Transaction:commit()
   end
   if ok then ok, err = self.app:apply(self.plan.draft) end
   if not ok then return nil, err end
-  ok, err = runtime.commit(self.stages_made, contexts_of(self.fresh),
+  local called
+  called, ok, err = pcall(runtime.commit, self.stages_made, contexts_of(self.fresh),
     contexts_of(self:ending()))
-  if not ok then
+  if not (called and ok) then
     self.app:apply(self.app)
-    return nil, err
+    return nil, called and err or ok
   end
   self.committed = true
   self:swap()
@@ -323,9 +339,12 @@ function transaction.run(app, plan)
     seconds = {},
     stage_of = {},
     stages_made = {},
+    withdrawn = {},
     exclusive = Exclusive.new(app, plan),
   }, Transaction)
+  app.transaction = self
   local called, ok, err = xpcall(protected, trace, self)
+  app.transaction = nil
   if not called then ok, err = nil, ok end
   if self.committed and not ok then
     app:fail("a reload went wrong after its commit: " .. err.message)
