@@ -241,6 +241,7 @@ static const luaL_Reg functions[] = {
     {"replace", ahost__runtime_replace},
     {"activate", ahost__runtime_activate},
     {"retire", ahost__runtime_retire},
+    {"replaced", ahost__runtime_replaced},
     {"serves", ahost__runtime_serves},
     {"drained", ahost__runtime_drained},
     {"prepare_sockets", ahost__runtime_prepare_sockets},
