@@ -73,7 +73,8 @@ function Control:is_taken(name, ctx)
 end
 
 --- Adds a command, which goes with the current context: one of a component that is being
---- reloaded comes when that serves. Raises when the name is taken (code CONFLICT) or none: letters, digits, dots, hyphens and underscores.
+--- reloaded comes when that serves. Raises when the name is taken (code CONFLICT) or none:
+--- letters, digits, dots, hyphens and underscores.
 ---@param name string
 ---@param fn fun(request: table): any, ahost.Error?    may wait; what it returns is the
 ---  result, plain data; `nil, err` and an error that it raises are told instead.
