@@ -65,23 +65,40 @@ local function describe_done(plan, done, components)
   end
 end
 
--- What was to be replaced is kept; the one whose fault it is says why.
+-- Those of several problems that are about a component.
+local function problems_of(err, path)
+  local name <const> = path == "" and "the root component" or path
+  local found <const> = {}
+  for _, problem in ipairs(err.errors or {}) do
+    local first <const>, last <const> = problem:find(name, 1, true)
+    local before <const> = first and problem:sub(1, first - 1)
+    local is_name <const> = first and (before == "" or before:find ": $")
+    if is_name and problem:find("^[:.]", last + 1) then
+      found[#found + 1] = problem
+    end
+  end
+  return #found > 0 and table.concat(found, "\n") or nil
+end
+
+-- What was to be replaced is kept; the one whose fault it is says why, all of them when
+-- it is nobody's.
 local function describe_failed(plan, err, culprit, components)
+  local is_explained = false
   for path, why in next, plan.reasons do
-    local node <const> = plan.present[path]
+    local is_culprit <const> = culprit ~= nil and culprit.path == path
     components[path] = {
       ok = false,
       what = "kept",
       why = why,
-      generation = node.generation,
+      err = is_culprit and err.message or problems_of(err, path),
+      generation = plan.present[path].generation,
     }
+    is_explained = is_explained or components[path].err ~= nil
   end
-  local blamed <const> = culprit and components[culprit.path]
-  for _, component in next, components do
-    if not blamed or component == blamed then component.err = err.message end
-  end
-  if culprit and not blamed then
+  if culprit and not components[culprit.path] then
     components[culprit.path] = { ok = false, what = "kept", err = err.message }
+  elseif not is_explained then
+    for _, component in next, components do component.err = err.message end
   end
 end
 
