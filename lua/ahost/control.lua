@@ -72,9 +72,9 @@ function Control:is_taken(name, ctx)
     or owner ~= nil and not (owner.ctx and runtime.replaced(owner.ctx))
 end
 
---- Adds a command, which goes with the current context: one of a component that is being
---- reloaded comes when that serves. Raises when the name is taken (code CONFLICT) or none:
---- letters, digits, dots, hyphens and underscores.
+--- Adds a command, which goes with the current context. That of a component which is
+--- being reloaded comes when it serves. Raises when the name is taken (code CONFLICT) or
+--- none: letters, digits, dots, hyphens and underscores.
 ---@param name string
 ---@param fn fun(request: table): any, ahost.Error?    may wait; what it returns is the
 ---  result, plain data; `nil, err` and an error that it raises are told instead.
