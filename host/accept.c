@@ -6,13 +6,15 @@
 
 #include "listener.h"
 #include "net.h"
+#include "tls.h"
 
 #define LISTENER_TYPE "ahost.listener"
 
 typedef struct script_listener {
     ahost__owned owned;
     ahost__listener listener;
-    ahost__link acceptors; /* waits of those who accept */
+    ahost__link acceptors;   /* waits of those who accept */
+    ahost__tls_context *tls; /* counted; NULL: plain text */
     int boxed, ended;
 } script_listener;
 
@@ -25,6 +27,8 @@ static void free_when_unused(script_listener *l) {
 
 /* May free it. */
 static void close_listener(script_listener *l) {
+    ahost__tls_context_unref(l->tls);
+    l->tls = NULL;
     l->ended = 1;
     ahost__disown(&l->owned);
     ahost__settle_all(&l->acceptors, AHOST__CLOSED);
@@ -51,6 +55,15 @@ static void activate(ahost__owned *owned) {
 static const ahost__owned_type owned_listener = {
     "listener", 1, close_owned, 0, describe, close_owned, activate};
 
+/* A connection, or NULL as ahost__listener_accept; with TLS its handshake is
+ * under way. */
+static ahost__stream *accept_one(script_listener *l, int *err) {
+    ahost__stream *s = ahost__listener_accept(&l->listener, err);
+    if (s != NULL && l->tls != NULL)
+        ahost__tls_accept(s, l->tls);
+    return s;
+}
+
 /* Hands connections to those who wait, oldest first; when nobody does, they
  * stay in the backlog. */
 static void on_ready(ahost__listener *listener) {
@@ -59,7 +72,7 @@ static void on_ready(ahost__listener *listener) {
     ahost__wait *w;
     while ((w = ahost__wait_first(&l->acceptors)) != NULL) {
         int err;
-        ahost__stream *s = ahost__listener_accept(listener, &err);
+        ahost__stream *s = accept_one(l, &err);
         if (s == NULL)
             return;
         ahost__stream_set_box((ahost__stream **)(intptr_t)w->value, s);
@@ -83,10 +96,12 @@ int ahost__net_listen(lua_State *L) {
     ahost__context *ctx = ahost__context_current(L);
     ahost__listen_options options;
     ahost__address address;
+    ahost__tls_context *tls;
     script_listener **box, *l;
     int err;
     ahost__check_address(L, 1, &address);
     ahost__listen_options_read(L, 2, &options);
+    tls = ahost__opt_tls_context(L, 2, "tls_settings");
     ahost__context_check_open(L, ctx, "listen");
     box = lua_newuserdatauv(L, sizeof(*box), 0);
     *box = NULL;
@@ -100,6 +115,9 @@ int ahost__net_listen(lua_State *L) {
         return ahost__listener_fail(L, err, &address);
     }
     ahost__list_init(&l->acceptors);
+    l->tls = tls;
+    if (tls != NULL)
+        tls->references++;
     l->listener.ready = on_ready;
     l->boxed = 1;
     *box = l;
@@ -141,7 +159,7 @@ static int listener_accept(lua_State *L) {
     box = ahost__stream_push_box(L);
     if (!ahost__list_empty(&l->acceptors) || ahost__must_yield(L))
         return wait_for_connection(L, l, box, timeout);
-    s = ahost__listener_accept(&l->listener, &err);
+    s = accept_one(l, &err);
     if (s == NULL)
         return wait_for_connection(L, l, box, timeout);
     ahost__task_serve(ahost__of(L)->current);

@@ -25,12 +25,13 @@
  *         ahost_settle(&s->ticket, 0);
  *     }
  *
- * Everything here belongs to the host's thread.
+ * Everything here belongs to the host's thread. To call Lua from outside, as in
+ * a callback of libuv, is to be done in ahost_post or by ahost_call_later, for
+ * a raised error has to be caught.
  */
 #ifndef AHOST_LUA_H
 #define AHOST_LUA_H
 
-#include <lua.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -40,27 +41,57 @@
 extern "C" {
 #endif
 
-/* The host's Lua state: its main coroutine, which is not a task. */
+#include <lua.h> /* which does not say itself that it is C */
+
+/* The host's Lua state: its main coroutine, which is not a task. Whoever uses
+ * it leaves its stack as it was and calls nothing unprotected that may raise.
+ * NULL in another thread. */
 AHOST_API lua_State *ahost_lua(ahost *host);
 
-/* The host's loop. Handles of the program's own are the program's to close,
- * before ahost_close. */
+/* The host's own loop. Handles of the program's own are the program's to close,
+ * before ahost_close. NULL in another thread. */
 AHOST_API uv_loop_t *ahost_loop(ahost *host);
 
 /* The host that a Lua state (any coroutine of it) belongs to. */
 AHOST_API ahost *ahost_from_lua(lua_State *L);
 
+/* ---- on a loop of the program's ------------------------------------------ */
+
+/* A host on the program's loop has ended, with this status. It may be closed
+ * here. */
+typedef void ahost_ended_function(ahost *host, void *data, int status);
+
+/*
+ * Like ahost_open for a program that runs a loop of libuv itself: the host goes
+ * on whenever that loop turns. Its handles are in a loop of its own, which the
+ * program's loop polls, so that neither sees the handles of the other. There is
+ * no ahost_run and no ahost_step: what is loaded runs at once, and `ended`,
+ * which may be NULL, is told of the end. Until then the program's loop stays
+ * alive.
+ *
+ * To end it without blocking, call ahost_stop, and ahost_close when `ended` is
+ * called. ahost_close before that blocks until everything has ended. After it
+ * the program's loop has to turn once more, before uv_loop_close.
+ */
+AHOST_API int ahost_open_on_loop(ahost **host, const ahost_options *options,
+                                 uv_loop_t *loop, ahost_ended_function *ended,
+                                 void *data);
+
+/* ---- the state ----------------------------------------------------------- */
+
 /* Logs a record as the script's own: by the levels of loggers and to where log
  * records go. A format of printf. May be called in libuv callbacks, too. */
 AHOST_API void ahost_log(ahost *host, int level, const char *logger,
                          const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
 
 /* Makes `require(name)` call `open`; AHOST_NO_MEMORY when it cannot. */
 AHOST_API int ahost_preload(ahost *host, const char *name, lua_CFunction open);
 
-/* Statuses that ahost_await itself brings about. */
-enum { AHOST_TIMED_OUT = -9001 };
+/* ---- waiting ------------------------------------------------------------- */
 
 /* One kind of operation that tasks wait for; static. */
 typedef struct ahost_operation {

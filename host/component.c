@@ -10,7 +10,9 @@
 
 #include <lauxlib.h>
 
+#include "fs.h"
 #include "generation.h"
+#include "host.h"
 #include "loader.h"
 #include "modules.h"
 #include "resource.h"
@@ -197,19 +199,23 @@ static lua_Integer limit(lua_State *L, const char *name, lua_Integer fallback) {
     return value;
 }
 
-/* runtime.limits{memory=, connections=, line=, events=, items=}: bytes that the
- * host may take, and what holds where a program does not say how much */
+/* runtime.limits{memory=, connections=, line=, events=, items=, threads=}:
+ * bytes that the host may take, and what holds where a program does not say how
+ * much */
 static int limits(lua_State *L) {
     ahost *h = ahost__of(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     if (lua_getfield(L, 1, "memory") != LUA_TNIL)
         h->memory_limit = (size_t)luaL_checkinteger(L, -1);
-    h->defaults =
-        (ahost__defaults){.connections = (uint32_t)limit(
-                              L, "connections", h->defaults.connections),
-                          .line = (uint32_t)limit(L, "line", h->defaults.line),
-                          .events = limit(L, "events", h->defaults.events),
-                          .items = limit(L, "items", h->defaults.items)};
+    h->defaults = (ahost__defaults){
+        .connections =
+            (uint32_t)limit(L, "connections", h->defaults.connections),
+        .line = (uint32_t)limit(L, "line", h->defaults.line),
+        .events = limit(L, "events", h->defaults.events),
+        .items = limit(L, "items", h->defaults.items),
+        .threads = (uint32_t)limit(L, "threads", h->defaults.threads)};
+    if (h->fs != NULL)
+        ahost__pool_limit(h->fs->pool, h->defaults.threads);
     return 0;
 }
 
@@ -235,6 +241,7 @@ static const luaL_Reg functions[] = {
     {"replace", ahost__runtime_replace},
     {"activate", ahost__runtime_activate},
     {"retire", ahost__runtime_retire},
+    {"replaced", ahost__runtime_replaced},
     {"serves", ahost__runtime_serves},
     {"drained", ahost__runtime_drained},
     {"prepare_sockets", ahost__runtime_prepare_sockets},

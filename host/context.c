@@ -96,7 +96,7 @@ void ahost__context_check_open(lua_State *L, ahost__context *ctx,
 
 /* A host with something that keeps it running waits even when nothing can wake
  * it but a stop. */
-static void count_keepers(ahost *h, int more) {
+void ahost__keep_running(ahost *h, int more) {
     h->keeper_count += (size_t)more;
     if (h->keeper_count > 0)
         uv_ref((uv_handle_t *)&h->stop_request);
@@ -112,7 +112,7 @@ void ahost__own(ahost__context *ctx, ahost__owned *owned,
     ahost__list_append(&ctx->owned, &owned->link);
     ctx->lasting += type->end != NULL;
     if (type->keeps_running)
-        count_keepers(ctx->host, 1);
+        ahost__keep_running(ctx->host, 1);
 }
 
 void ahost__disown(ahost__owned *owned) {
@@ -122,7 +122,7 @@ void ahost__disown(ahost__owned *owned) {
     owned->ctx = NULL;
     ahost__list_remove(&owned->link);
     if (owned->type->keeps_running)
-        count_keepers(ctx->host, -1);
+        ahost__keep_running(ctx->host, -1);
     if (owned->type->end != NULL && --ctx->lasting == 0)
         ahost__settle_all(&ctx->waiters, 0);
 }
@@ -166,13 +166,17 @@ void ahost__context_task_ended(ahost__context *ctx, ahost__task *task) {
 
 void ahost__log_failure(lua_State *L, int level, const char *logger,
                         ahost__task *task, const char *what) {
+    ahost *h = ahost__of(L);
     int top = lua_gettop(L);
     const char *name = ahost__task_push_name(L, task), *text, *trace;
     text = luaL_tolstring(L, top, NULL);
     ahost__task_push_text(L, task, AHOST__TASK_TRACEBACK);
     trace = lua_tostring(L, -1);
-    ahost__log(ahost__of(L), level, logger, "%s%s: %s%s%s", name, what, text,
-               trace != NULL ? "\n" : "", trace != NULL ? trace : "");
+    text = lua_pushfstring(L, "%s%s%s", text, trace != NULL ? "\n" : "",
+                           trace != NULL ? trace : "");
+    ahost__log(h, level, logger, "%s%s: %s", name, what, text);
+    if (h->loading == task)
+        ahost__load_failed(h, AHOST_FAILED, text);
     lua_settop(L, top);
 }
 

@@ -42,6 +42,8 @@ static int resume(lua_State *L, lua_State *co, int arguments, int first) {
     ahost *h = ahost__of(L);
     lua_State *outer;
     int status, results;
+    if (h->attached) /* the coroutine may be older than the host */
+        *(ahost **)lua_getextraspace(co) = h;
     if (first && waits(co)) {
         lua_pushliteral(L, "cannot resume non-suspended coroutine");
         return -1;

@@ -10,8 +10,6 @@
 
 #include "ahost.h"
 
-#define ERROR_TYPE "ahost.error"
-
 static const struct {
     int code;
     const char *name, *message;
@@ -24,6 +22,10 @@ static const struct {
     {AHOST__CONFLICT, "CONFLICT", "conflict"},
     {AHOST__CONFIG, "CONFIG", "bad configuration"},
     {AHOST__FAILED, "FAILED", "failed"},
+    {AHOST__TLS, "TLS", "TLS failed"},
+    {AHOST__CERTIFICATE, "CERTIFICATE", "the certificate is refused"},
+    {AHOST__TRUNCATED, "TRUNCATED",
+     "the connection ended, but the peer has not said so"},
 };
 
 enum { OWN_CODES = sizeof(own_codes) / sizeof(own_codes[0]) };
@@ -70,7 +72,7 @@ static void push_new(lua_State *L, const char *code, const char *op) {
     lua_createtable(L, 0, 3);
     set_text(L, "code", code);
     set_text(L, "op", op);
-    luaL_setmetatable(L, ERROR_TYPE);
+    luaL_setmetatable(L, AHOST__ERROR_TYPE);
 }
 
 /* Formats `op` (may be NULL) on the stack and makes the error of it. */
@@ -126,7 +128,7 @@ static int is_error(lua_State *L, int index) {
     int same;
     if (!lua_istable(L, index) || !lua_getmetatable(L, index))
         return 0;
-    luaL_getmetatable(L, ERROR_TYPE);
+    luaL_getmetatable(L, AHOST__ERROR_TYPE);
     same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     return same;
@@ -213,7 +215,7 @@ static const luaL_Reg functions[] = {
     {"new", error_new}, {"is", error_is}, {NULL, NULL}};
 
 int ahost__open_error(lua_State *L) {
-    luaL_newmetatable(L, ERROR_TYPE);
+    luaL_newmetatable(L, AHOST__ERROR_TYPE);
     lua_pushcfunction(L, error_tostring);
     lua_setfield(L, -2, "__tostring");
     lua_pop(L, 1);

@@ -10,6 +10,9 @@
 
 #include <lua.h>
 
+/* The name of its metatable in the registry. */
+#define AHOST__ERROR_TYPE "ahost.error"
+
 /* Our own codes, beyond the range of libuv's. */
 enum {
     AHOST__TIMEDOUT = -9001,
@@ -20,6 +23,9 @@ enum {
     AHOST__CONFLICT = -9006,
     AHOST__CONFIG = -9007,
     AHOST__FAILED = -9008,
+    AHOST__TLS = -9009,
+    AHOST__CERTIFICATE = -9010,
+    AHOST__TRUNCATED = -9011,
     AHOST__ANY = -9100 /* of no error; for ahost__is_error: any code */
 };
 

@@ -1,5 +1,5 @@
 /*
- * host.c - opening, running and closing a host.
+ * host.c - opening, stopping and closing a host.
  */
 #include "host.h"
 
@@ -8,24 +8,18 @@
 #include <string.h>
 
 #include "activation.h"
+#include "fs.h"
 #include "lease.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
 #include "stream.h"
 #include "testing.h"
+#include "thread.h"
+#include "value.h"
 
-static const double default_stop_timeout = 10;
 static const double log_flush_time = 2;
-
-static void keep_errmsg(ahost *h, const char *text) {
-    free(h->errmsg);
-    h->errmsg = strdup(text != NULL ? text : "not enough memory");
-}
-
-const char *ahost_errmsg(const ahost *h) {
-    return h != NULL && h->errmsg != NULL ? h->errmsg : "";
-}
+static const double work_time = 2;
 
 /* ---- the end ------------------------------------------------------------ */
 
@@ -45,11 +39,12 @@ void ahost__finish(ahost *h) {
 void ahost__finished(ahost *h) {
     h->finished = 1;
     ahost__leases_close(h);
-    uv_stop(h->loop);
+    uv_stop(h->loop); /* the loop is ours alone */
 }
 
 void ahost__check_finished(ahost *h) {
-    if (h->running && h->task_count == 0 && h->keeper_count == 0)
+    if (h->running && h->task_count == 0 && h->keeper_count == 0 &&
+        !ahost__posts_wait(h))
         ahost__finish(h);
 }
 
@@ -108,22 +103,44 @@ void ahost_stop(ahost *h) {
 /* ---- opening ------------------------------------------------------------ */
 
 /* Handles that serve the host and keep no loop alive. */
-static int open_handles(ahost *h) {
+static int open_handles(ahost *h, const ahost_options *options) {
     uv_loop_t *loop = h->loop;
     int err = ahost__timers_open(h);
+    if (err == 0)
+        err = ahost__posts_open(h, options->max_posts);
     if (err == 0)
         err = uv_async_init(loop, &h->stop_request, on_stop_request);
     if (err != 0)
         return err;
     uv_unref((uv_handle_t *)&h->stop_request);
+    uv_timer_init(loop, &h->step);
+    uv_unref((uv_handle_t *)&h->step);
     err = uv_idle_init(loop, &h->more);
     h->stop_request.data = h->more.data = h;
     return err != 0 ? err : ahost__streams_open(h);
 }
 
+/* Sets a field of `package`, unless there is nothing to set. */
+static void set_path(lua_State *L, const char *name, const char *path) {
+    if (path == NULL)
+        return;
+    lua_getglobal(L, "package");
+    lua_pushstring(L, path);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 1);
+}
+
+/* (options as light userdata) */
 static int open_state(lua_State *L) {
     ahost *h = ahost__of(L);
+    const ahost_options *options = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    if (!h->attached)
+        luaL_openlibs(L);
     ahost__open_modules(L);
+    set_path(L, "path", options->path);
+    set_path(L, "cpath", options->cpath);
+    ahost__open_values(L);
     ahost__tasks_open(L);
     lua_newtable(L);
     h->context_sides = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -133,43 +150,18 @@ static int open_state(lua_State *L) {
     return 0;
 }
 
-static int open_lua(ahost *h) {
-    h->L = lua_newstate(ahost__lua_alloc, h);
+static int open_lua(ahost *h, const ahost_options *options) {
+    if (!h->attached)
+        h->L = lua_newstate(ahost__lua_alloc, h);
     if (h->L == NULL)
         return AHOST_NO_MEMORY;
     *(ahost **)lua_getextraspace(h->L) = h;
     h->runs.L = h->L;
+    if (options->interrupt_every > 0)
+        ahost__interrupt_every(h, options->interrupt_every);
     lua_pushcfunction(h->L, open_state);
-    if (lua_pcall(h->L, 0, 0, 0) == LUA_OK)
-        return AHOST_OK;
-    keep_errmsg(h, lua_tostring(h->L, -1));
-    return AHOST_NO_MEMORY;
-}
-
-static void read_options(ahost *h, const ahost_options *given) {
-    ahost_options options = {0};
-    if (given != NULL)
-        memcpy(&options, given,
-               given->size < sizeof(options) ? given->size : sizeof(options));
-    h->log = options.log;
-    h->log_data = options.log_data;
-    h->log_level =
-        options.log_level != 0 ? options.log_level : AHOST_LOG_NOTICE;
-    h->memory_limit = options.memory_limit;
-    h->stop_timeout =
-        options.stop_timeout > 0 ? options.stop_timeout : default_stop_timeout;
-    for (const int *n = options.signals; n != NULL && *n != 0; n++)
-        if (*n > 0 && *n <= 64)
-            h->passed_signals |= (uint64_t)1 << (*n - 1);
-    h->runs.stall = options.stall > 0 ? options.stall : 0;
-    h->runs.stall_kill = options.stall_kill > 0 ? options.stall_kill : 0;
-    h->runs.lag = options.lag > 0 ? (uint64_t)(options.lag * 1e9) : 0;
-    h->runs.interrupt = options.interrupt;
-    h->runs.interrupt_data = options.interrupt_data;
-    h->runs.blocked = options.blocked;
-    h->runs.blocked_data = options.blocked_data;
-    h->argc = options.argc;
-    h->argv = options.argv;
+    lua_pushlightuserdata(h->L, (void *)(uintptr_t)options);
+    return lua_pcall(h->L, 1, 0, 0) == LUA_OK ? AHOST_OK : AHOST_NO_MEMORY;
 }
 
 static void init_lists(ahost *h) {
@@ -186,6 +178,10 @@ static void init_lists(ahost *h) {
     ahost__list_init(&h->task_slabs);
     ahost__list_init(&h->process_signals);
     ahost__list_init(&h->retirees);
+    ahost__list_init(&h->pools);
+    ahost__list_init(&h->calls);
+    ahost__list_init(&h->program_ends);
+    ahost__list_init(&h->file_requests);
     ahost__list_init(&h->leases);
     ahost__list_init(&h->udp_sockets);
     ahost__list_init(&h->drains);
@@ -194,181 +190,74 @@ static void init_lists(ahost *h) {
     h->report_job.run = report_stop;
     h->stuck_job.run = report_stuck;
     h->lua_allowed = 1;
-    h->defaults = (ahost__defaults){
-        .connections = UINT32_MAX, .line = 65536, .events = 100, .items = 1000};
 }
 
-int ahost_open(ahost **host, const ahost_options *options) {
+/* Afterwards whatever there is can be freed. */
+static int init(ahost *h, const ahost_options *options) {
+    init_lists(h);
+    h->thread = uv_thread_self();
+    h->loop = &h->own_loop;
+    if (uv_loop_init(h->loop) != 0)
+        return AHOST_NO_MEMORY;
+    h->loop->data = h;
+    if (ahost__posts_init(h) != 0) {
+        uv_loop_close(h->loop);
+        return AHOST_NO_MEMORY;
+    }
+    ahost__memory_open(h);
+    ahost__read_options(h, options);
+    return AHOST_OK;
+}
+
+static int open_rest(ahost *h, const ahost_options *options) {
+    if (open_handles(h, options) != 0)
+        return AHOST_NO_MEMORY;
+    h->root = ahost__context_new(h, NULL);
+    return h->root != NULL ? open_lua(h, options) : AHOST_NO_MEMORY;
+}
+
+int ahost_open(ahost **host, const ahost_options *given) {
+    ahost_options options;
     ahost *h;
-    int err = AHOST_NO_MEMORY;
-    if (host == NULL || (options != NULL && options->size == 0))
+    int err;
+    if (host == NULL)
         return AHOST_MISUSE;
     *host = NULL;
+    err = ahost__take_options(given, &options);
+    if (err != AHOST_OK)
+        return err;
     h = calloc(1, sizeof(*h));
     if (h == NULL)
         return AHOST_NO_MEMORY;
-    init_lists(h);
-    ahost__memory_open(h);
-    read_options(h, options);
-    h->loop = &h->own_loop;
-    if (uv_loop_init(h->loop) != 0) {
+    if (init(h, &options) != AHOST_OK) {
         free(h);
         return AHOST_NO_MEMORY;
     }
-    h->loop->data = h;
-    if (open_handles(h) == 0) {
-        h->root = ahost__context_new(h, NULL);
-        err = h->root != NULL ? open_lua(h) : AHOST_NO_MEMORY;
-    }
+    err = open_rest(h, &options);
     if (err != AHOST_OK) {
         ahost_close(h);
         return err;
     }
+    if (options.stay)
+        ahost__keep_running(h, 1);
+    h->stays = options.stay != 0;
     *host = h;
     return AHOST_OK;
 }
 
-/* ---- loading ------------------------------------------------------------ */
-
-/* In the registry: the path of the script, which is loaded again for reloads.
- */
-static const char script_key[] = "ahost.script";
-
-/* Whether the value on the top is a component: a table with one of the fields
- * that make one. */
-static int is_component(lua_State *L) {
-    static const char *const fields[] = {"start", "prepare", "run", "init",
-                                         "components"};
-    int found = 0;
-    for (int i = 0; i < 5 && !found && lua_istable(L, -1); i++) {
-        lua_pushstring(L, fields[i]);
-        found = lua_rawget(L, -2) != LUA_TNIL;
-        lua_pop(L, 1);
-    }
-    return found;
-}
-
-static int nothing_more(lua_State *L, int status, lua_KContext unused) {
-    (void)L;
-    (void)status;
-    (void)unused;
-    return 0;
-}
-
-/* A component that the main function returned becomes an application. */
-static int main_returned(lua_State *L, int status, lua_KContext unused) {
-    if (!is_component(L))
-        return nothing_more(L, status, unused);
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "ahost.application.script");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "run");
-    lua_pushvalue(L, -3);
-    lua_getfield(L, LUA_REGISTRYINDEX, script_key);
-    lua_callk(L, 2, 0, 0, nothing_more);
-    return nothing_more(L, status, unused);
-}
-
-/* The body of the main task. Stack: the main function and its arguments. */
-static int run_main(lua_State *L) {
-    lua_callk(L, lua_gettop(L) - 1, 1, 0, main_returned);
-    return main_returned(L, LUA_OK, 0);
-}
-
-/* Stack: the main function, to be spawned with the arguments of the host. */
-static int spawn_main(lua_State *L) {
-    ahost *h = ahost__of(L);
-    ahost__task *task;
-    luaL_checkstack(L, h->argc + 1, "too many arguments");
-    lua_pushcfunction(L, run_main);
-    lua_insert(L, -2);
-    for (int i = 0; i < h->argc; i++)
-        lua_pushstring(L, h->argv[i]);
-    task = ahost__spawn(L, h->root, h->argc + 1);
-    lua_pushliteral(L, "main");
-    ahost__task_set_text(L, task, AHOST__TASK_NAME);
-    h->loaded = 1;
-    return 0;
-}
-
-/* Makes the main task of the loaded chunk or reports why it did not load. */
-static int start_main(ahost *h, int load_status) {
-    lua_State *L = h->L;
-    int err = AHOST_OK;
-    if (load_status == LUA_OK) {
-        lua_pushcfunction(L, spawn_main);
-        lua_insert(L, -2);
-        load_status = lua_pcall(L, 1, 0, 0);
-    }
-    if (load_status != LUA_OK) {
-        keep_errmsg(h, lua_tostring(L, -1));
-        err = load_status == LUA_ERRFILE     ? AHOST_NOT_FOUND
-              : load_status == LUA_ERRSYNTAX ? AHOST_SYNTAX
-                                             : AHOST_NO_MEMORY;
-    }
-    lua_settop(L, 0);
+int ahost__attach(ahost *h, const ahost_options *given) {
+    ahost_options options;
+    int err = ahost__take_options(given, &options);
+    h->attached = 1;
+    h->inside = 1; /* it is nothing that a program could run or close */
+    if (err != AHOST_OK || init(h, &options) != AHOST_OK)
+        return AHOST_NO_MEMORY;
+    err = open_rest(h, &options);
+    if (err != AHOST_OK)
+        ahost__detach(h);
+    else /* a task's failure is no reason for the next run to fail */
+        h->root->on_error = AHOST__ON_ERROR_LOG;
     return err;
-}
-
-/* Stack: path. -> the main function, or a message and the status of the load.
- */
-static int load_file(lua_State *L) {
-    const char *path = lua_touserdata(L, 1);
-    int status;
-    ahost__search_beside(L, path);
-    lua_pushstring(L, path);
-    lua_setfield(L, LUA_REGISTRYINDEX, script_key);
-    status = luaL_loadfilex(L, path, NULL);
-    lua_pushinteger(L, status);
-    return 2;
-}
-
-int ahost_load_file(ahost *h, const char *path) {
-    int status;
-    if (h == NULL || path == NULL || h->loaded)
-        return AHOST_MISUSE;
-    lua_pushcfunction(h->L, load_file);
-    lua_pushlightuserdata(h->L, (void *)(uintptr_t)path);
-    if (lua_pcall(h->L, 1, 2, 0) != LUA_OK)
-        return start_main(h, LUA_ERRMEM);
-    status = (int)lua_tointeger(h->L, -1);
-    lua_pop(h->L, 1);
-    return start_main(h, status);
-}
-
-int ahost_load_string(ahost *h, const char *source, const char *name) {
-    if (h == NULL || source == NULL || name == NULL || h->loaded)
-        return AHOST_MISUSE;
-    return start_main(
-        h, luaL_loadbufferx(h->L, source, strlen(source), name, "t"));
-}
-
-/* ---- running ------------------------------------------------------------ */
-
-static void run_to_the_end(ahost *h) {
-    ahost__ready_run(h);
-    while (!h->finished) {
-        h->lua_allowed = 0;
-        uv_run(h->loop, UV_RUN_DEFAULT);
-        if (h->finished || uv_loop_alive(h->loop))
-            continue;
-        if (h->finishing) /* even the closing waits for nothing */
-            break;
-        ahost__job_post(h, &h->stuck_job);
-        ahost__ready_run(h);
-    }
-    h->lua_allowed = 1;
-}
-
-int ahost_run(ahost *h) {
-    if (h == NULL || h->running)
-        return 2;
-    h->running = 1;
-    if (ahost__watchdog_set(h) != 0)
-        ahost__log(h, AHOST_LOG_WARNING, "ahost.watchdog",
-                   "there is no thread to be had: stalls are not noticed");
-    run_to_the_end(h);
-    return h->exit_status;
 }
 
 /* ---- closing ------------------------------------------------------------ */
@@ -408,19 +297,42 @@ static void close_loop(ahost *h) {
     uv_loop_close(h->loop);
 }
 
-void ahost_close(ahost *h) {
-    if (h == NULL)
-        return;
-    if (h->L != NULL && !h->finished) {
-        ahost__finish(h);
-        run_to_the_end(h);
-    }
+/* Nobody waits any more for what threads are at, but a file is to be complete.
+ */
+static void end_work(ahost *h) {
+    size_t left;
+    ahost__fs_close(h);
+    left = ahost__pools_end(h, work_time);
+    if (left > 0)
+        ahost__log(h, AHOST_LOG_WARNING, "ahost",
+                   "%zu jobs in threads have not ended and are abandoned",
+                   left);
+}
+
+static void close_parts(ahost *h) {
+    end_work(h);
+    ahost__threads_detach(h);
+    ahost__tell_ended(h);
+    if (h->stays)
+        ahost__keep_running(h, -1);
     ahost__log_detach(h);
     close_loop(h);
     ahost__watchdog_stop(h);
     ahost__standard_restore(h);
-    if (h->L != NULL)
-        lua_close(h->L);
+}
+
+/* Everything ends: tasks, contexts, what waits for it. */
+static void end(ahost *h) {
+    if (h->L != NULL && !h->finished) {
+        ahost__finish(h);
+        ahost__run_to_the_end(h);
+    }
+    close_parts(h);
+}
+
+static void free_parts(ahost *h) {
+    ahost__threads_free(h);
+    ahost__connections_free(h);
     ahost__context_unref(h->root);
     ahost__tasks_free(h);
     ahost__streams_free(h);
@@ -428,6 +340,48 @@ void ahost_close(ahost *h) {
     ahost__activation_free(h);
     ahost__log_levels_free(h);
     ahost__memory_close(h);
+    ahost__posts_free(h);
     free(h->errmsg);
+}
+
+int ahost_close(ahost *h) {
+    int err;
+    if (h == NULL)
+        return AHOST_OK;
+    err = ahost__check(h, "ahost_close", AHOST__OUTSIDE);
+    if (err != AHOST_OK)
+        return err;
+    if (h->guest != NULL)
+        ahost__guest_leave(h);
+    h->inside++; /* callbacks find everything closed */
+    end(h);
+    h->finished = 1;
+    if (h->L != NULL)
+        lua_close(h->L);
+    free_parts(h);
     free(h);
+    return AHOST_OK;
+}
+
+/* Closes what contexts own, innermost first, and leaves their tasks alone. */
+static void end_tree(ahost__context *ctx) {
+    while (!ahost__list_empty(&ctx->children))
+        end_tree(ahost__container_of(ctx->children.prev, ahost__context, link));
+    while (!ahost__list_empty(&ctx->tasks)) {
+        ahost__task *task =
+            ahost__container_of(ctx->tasks.prev, ahost__task, link);
+        ahost__task_leave_context(task);
+        task->abandoned = 1;
+    }
+    ahost__context_end(ctx);
+}
+
+void ahost__detach(ahost *h) {
+    h->finishing = h->finished = 1; /* no Lua code runs any more */
+    h->current = NULL;              /* perhaps it has ended the program */
+    if (h->root != NULL)
+        end_tree(h->root);
+    close_parts(h);
+    free_parts(h);
+    h->root = NULL;
 }

@@ -9,6 +9,7 @@
 #include <uv.h>
 #include "ahost.h"
 #include "context.h"
+#include "embed.h"
 #include "error.h"
 #include "frame.h"
 #include "lag.h"
@@ -28,9 +29,12 @@ typedef struct ahost__logging ahost__logging;
 enum { AHOST__LOG_LEVELS = 6 }; /* debug to critical */
 
 typedef struct ahost__activation ahost__activation;
+typedef struct ahost__tls_buffers ahost__tls_buffers;
 typedef struct ahost__start_watch ahost__start_watch;
 typedef struct ahost__stops ahost__stops;
 typedef struct ahost__lender ahost__lender;
+typedef struct ahost__guest ahost__guest;
+typedef struct ahost__threads ahost__threads;
 typedef struct ahost__children ahost__children;
 
 typedef struct ahost__pool_slot {
@@ -44,10 +48,13 @@ typedef struct ahost__defaults {
     uint32_t line;        /* bytes of a line, or up to a delimiter */
     lua_Integer events;   /* waiting for an iterator or a subscriber */
     lua_Integer items;    /* in a queue */
+    uint32_t threads;     /* for files */
 } ahost__defaults;
 
 struct ahost {
     lua_State *L; /* main coroutine: runs openings, jobs and the last close */
+    int attached; /* to a state that is not ours, in a coroutine of it */
+    int turning;  /* the state is inside ahost.run */
     uv_loop_t *loop;
     uv_loop_t own_loop;
 
@@ -75,6 +82,7 @@ struct ahost {
     uv_check_t after_poll;
     ahost__lag lag;
     char *read_buffer;
+    ahost__tls_buffers *tls_buffers; /* NULL until TLS is used */
     size_t lingering;        /* closed streams that still send; processes that
                               * have been asked to end */
     size_t connections;      /* of servers, open */
@@ -115,9 +123,17 @@ struct ahost {
     size_t task_count;   /* not ended, without the host's own */
     size_t keeper_count; /* open things that keep a script running */
 
+    ahost__link pools; /* of threads that do what blocks */
+    size_t works;      /* in them, not yet told of */
+    struct ahost__fs *fs;
+    ahost__link file_requests; /* that Lua frees */
+    int fs_closed;             /* no more are taken */
+
+    ahost__threads *threads; /* what worker threads share, or NULL */
+
     ahost__context *root; /* of the main task and what it spawns */
-    int loaded;           /* a script has been loaded */
-    int running;          /* ahost_run has been called */
+    int loaded;           /* how many scripts have been loaded */
+    int running;          /* it ends when nothing is left to do */
     int finishing;        /* the root context is being closed */
     int finished;         /* it is closed */
 
@@ -159,7 +175,26 @@ struct ahost {
 #endif
     int argc;
     char **argv;
+
+    /* the program in C that has opened the host */
+    uv_thread_t thread;  /* that it belongs to */
+    int inside;          /* calls into the host, whose callbacks may not nest */
+    int stays;           /* it does not end for want of things to do */
+    int watched;         /* the watchdog has been started, if there is one */
+    int stuck;           /* it has ended, though its root could not be closed */
+    uv_timer_t step;     /* ends the wait of a step */
+    ahost__guest *guest; /* of the program's loop, or NULL */
+    ahost__posts posts;
+    ahost__task *loading;         /* the main task until its first await */
+    int load_code;                /* how that went */
+    int begun;                    /* what the program has started runs */
+    ahost__owned application_end; /* owned by, when there is one: */
+    ahost__context *application;  /* where components publish */
+    ahost__link calls;            /* of Lua functions, under way */
+    ahost__link program_ends;     /* its connections to signals and the bus */
     char *errmsg;
+    int errmsg_lost; /* there was no memory for it */
+    int error_code;  /* of the error that is being described */
 };
 
 /* The host of a Lua state: any coroutine of it will do. */
@@ -192,8 +227,19 @@ static inline lua_State *ahost__run_in(ahost *h, lua_State *L) {
     return outer;
 }
 
+/* Opens a host in memory of the caller's, zeroed but for h->L: a coroutine of
+ * a state that goes on to belong to somebody else. */
+int ahost__attach(ahost *h, const ahost_options *options);
+
+/* Frees what it has, but not `h` itself; for finalizers: what is left of tasks
+ * does not run any more. */
+void ahost__detach(ahost *h);
+
 /* Something failed that nobody handles: the exit status is at least 1. */
 void ahost__host_failed(ahost *h);
+
+/* One more or, with -1, one less thing keeps the host running. */
+void ahost__keep_running(ahost *h, int more);
 
 /* Starts to end the host when nothing keeps it running any more. */
 void ahost__check_finished(ahost *h);

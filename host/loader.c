@@ -6,7 +6,6 @@
 
 #include <lauxlib.h>
 #include <lua-cjson.h>
-#include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +55,6 @@ static void add_searcher(lua_State *L) {
 }
 
 void ahost__open_modules(lua_State *L) {
-    luaL_openlibs(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     luaL_setfuncs(L, modules, 0);
     lua_pop(L, 1);

@@ -6,8 +6,8 @@
 
 #include <lua.h>
 
-/* Opens the standard libraries, makes `require` find the modules of the host,
- * and replaces the functions that have to know about tasks. Raises. */
+/* Makes `require` find the modules of the host, and replaces the functions that
+ * have to know about tasks. The standard libraries are open. Raises. */
 void ahost__open_modules(lua_State *L);
 
 /* () -> {name, ...}: the components that come with ahost, sorted by name. */

@@ -70,8 +70,12 @@ static int write_to_sinks(const ahost__logging *l,
 }
 
 static void call_program(ahost *h, const ahost__log_record *record) {
+    ahost_record given = {.level = record->level,
+                          .logger = record->logger,
+                          .text = record->text,
+                          .json = record->json};
     if (h->log != NULL)
-        h->log(h->log_data, record->level, record->logger, record->text);
+        h->log(h->log_data, &given);
 }
 
 void ahost__log_deliver(ahost *h, const ahost__log_record *record) {
@@ -86,7 +90,7 @@ void ahost__log_deliver(ahost *h, const ahost__log_record *record) {
 }
 
 int ahost__log_wants_json(const ahost *h) {
-    return h->logging != NULL && h->logging->wants_json;
+    return h->logging != NULL ? h->logging->wants_json : h->log != NULL;
 }
 
 /* ---- what sinks tell ---------------------------------------------------- */

@@ -8,39 +8,40 @@
 #include "host.h"
 
 lua_State *ahost_lua(ahost *h) {
-    return h->L;
+    return ahost__is_own_thread(h) ? h->L : NULL;
 }
 
 uv_loop_t *ahost_loop(ahost *h) {
-    return h->loop;
+    return ahost__is_own_thread(h) ? h->loop : NULL;
 }
 
 ahost *ahost_from_lua(lua_State *L) {
     return ahost__of(L);
 }
 
-/* (name, function) as light userdata */
+typedef struct module {
+    const char *name;
+    lua_CFunction open;
+} module;
+
+/* (module) */
 static int preload(lua_State *L) {
-    const char *name = lua_touserdata(L, 1);
+    const module *m = lua_touserdata(L, 1);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushvalue(L, 2);
-    lua_setfield(L, -2, name);
+    lua_pushcfunction(L, m->open);
+    lua_setfield(L, -2, m->name);
     return 0;
 }
 
 int ahost_preload(ahost *h, const char *name, lua_CFunction open) {
-    lua_State *L;
-    int err;
-    if (h == NULL || name == NULL || open == NULL)
-        return AHOST_MISUSE;
-    L = h->L;
-    lua_pushcfunction(L, preload);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)name);
-    lua_pushcfunction(L, open);
-    err = lua_pcall(L, 2, 0, 0);
-    if (err != LUA_OK)
-        lua_pop(L, 1);
-    return err == LUA_OK ? AHOST_OK : AHOST_NO_MEMORY;
+    module m = {name, open};
+    int err = ahost__check(h, "ahost_preload", AHOST__GOING_ON);
+    if (err != AHOST_OK)
+        return err;
+    if (name == NULL || open == NULL)
+        return ahost__refuse(h, AHOST_MISUSE,
+                             "ahost_preload: no name, or no function");
+    return ahost__protect(h, preload, &m);
 }
 
 /* ---- waiting ------------------------------------------------------------ */

@@ -153,14 +153,10 @@ void ahost__ready_run(ahost *h) {
     ahost__ready_drain(h);
 }
 
-void ahost__ready_drain(ahost *h) {
+/* Runs what is ready within the budget. */
+static void run_some(ahost *h) {
     uint64_t end = 0;
     int left = DRAIN_RESUMES;
-    if (h->draining || h->finished) /* nothing runs any more after the end */
-        return;
-    h->draining = h->lua_allowed = 1;
-    if (h->runs.watchdog != NULL || h->runs.lag != 0)
-        ahost__turn_begins(h);
     while (left > 0 && !h->finished && run_one(h)) {
         if (--left % DRAIN_CHECK != 0)
             continue;
@@ -169,12 +165,45 @@ void ahost__ready_drain(ahost *h) {
         else if (uv_hrtime() > end)
             break;
     }
+    h->activity += (uint32_t)(DRAIN_RESUMES - left);
+}
+
+/* Runs what is ready up to what the program has just started, until that waits.
+ */
+static void run_begun(ahost *h) {
+    int left = DRAIN_RESUMES;
+    h->begun = 0;
+    while (left-- > 0 && !h->begun && !h->finished && run_one(h))
+        h->activity++;
+}
+
+static void drain(ahost *h, void (*run)(ahost *h)) {
+    int allowed = h->lua_allowed;
+    if (h->draining || h->finished) /* nothing runs any more after the end */
+        return;
+    h->draining = h->lua_allowed = 1;
+    if (h->runs.watchdog != NULL || h->runs.lag != 0)
+        ahost__turn_begins(h);
+    run(h);
     ahost__run_ends(h);
     if (h->ready_first == NULL && !ahost__list_empty(&h->start_watches))
         ahost__check_starting(h);
-    h->draining = h->lua_allowed = 0;
-    h->activity += (uint32_t)(DRAIN_RESUMES - left);
+    h->draining = 0;
+    h->lua_allowed = allowed;
     ahost__check_finished(h);
     keep_polling(h, h->ready_first != NULL || !ahost__list_empty(&h->jobs) ||
                         !ahost__list_empty(&h->next_jobs));
+}
+
+void ahost__ready_drain(ahost *h) {
+    drain(h, run_some);
+}
+
+void ahost__ready_begin(ahost *h) {
+    if (h->inside > 0)
+        return;
+    ahost__watch_runs(h);
+    h->inside++;
+    drain(h, run_begun);
+    h->inside--;
 }

@@ -236,7 +236,8 @@ static void set_attribute(lua_State *L, ahost__context *ctx, int lazy) {
 
 int ahost__push_published(lua_State *L, ahost__context *ctx) {
     if (ctx->kind == AHOST__CONTEXT_COMPONENT)
-        ctx = ctx->parent; /* also of a staged one: where it appears in the end */
+        ctx =
+            ctx->parent; /* also of a staged one: where it appears in the end */
     ahost__context_check_open(L, ctx, "published");
     ahost__context_push_field(L, ctx, AHOST__SIDE_SIGNAL);
     if (!lua_isnil(L, -1))

@@ -178,6 +178,17 @@ void ahost_interrupted(ahost *h) {
         ahost__attend(h);
 }
 
+/* Not in a signal handler, but in the code itself. */
+static void on_count(lua_State *L, lua_Debug *unused) {
+    (void)unused;
+    ahost_interrupted(ahost__of(L));
+}
+
+/* Coroutines have the hook of the one that makes them. */
+void ahost__interrupt_every(ahost *h, int instructions) {
+    lua_sethook(h->L, on_count, LUA_MASKCOUNT, instructions);
+}
+
 /* ---- late turns --------------------------------------------------------- */
 
 void ahost__turn_begins(ahost *h) {

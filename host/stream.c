@@ -13,6 +13,7 @@
 
 #include "listener.h"
 #include "net.h"
+#include "tls.h"
 
 #define STREAM_TYPE "ahost.stream"
 #define TIMED_STREAM_TYPE "ahost.stream.timed"
@@ -66,6 +67,9 @@ static void free_when_unused(ahost__stream *s) {
 
 void ahost__stream_released(ahost__stream *s) {
     s->released = 1;
+    if (s->tls != NULL)
+        ahost__tls_free(s->tls);
+    s->tls = NULL;
     if (s->accepted) {
         s->host->accepted--;
         ahost__check_retired(s->host);
@@ -80,6 +84,8 @@ static void end_use(ahost__stream *s) {
     ahost__disown(&s->owned);
     ahost__stream_wake_reader(s, AHOST__CLOSED);
     ahost__settle_all(&s->writers, AHOST__CLOSED);
+    if (s->tls != NULL)
+        ahost__tls_end_use(s->tls);
     s->linger = (ahost__timer){0};
 }
 
@@ -132,10 +138,11 @@ static int start_draining(ahost__stream *s) {
 
 /* Everything is sent that a closing stream had to send. */
 void ahost__stream_finish_close(ahost__stream *s) {
-    if (s->draining)
+    int broken = s->out_error != 0;
+    if (s->draining || (s->tls != NULL && ahost__tls_ends(s->tls)))
         return;
-    if (s->out_error != 0 || !has_unread_input(s) || !start_draining(s))
-        ahost__stream_release(s, s->out_error != 0);
+    if (broken || !has_unread_input(s) || !start_draining(s))
+        ahost__stream_release(s, broken && !ahost__tls_has_alert(s->tls));
 }
 
 void ahost__stream_close(ahost__stream *s, double linger) {
@@ -299,6 +306,7 @@ void ahost__open_stream(lua_State *L) {
     luaL_newlib(L, methods);
     ahost__open_stream_input(L);
     ahost__open_stream_output(L);
+    ahost__open_stream_tls(L);
     h->stream_meta = push_meta(L, STREAM_TYPE);
     lua_pushvalue(L, -2);
     lua_setfield(L, -2, "__index");

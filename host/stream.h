@@ -26,8 +26,9 @@ typedef struct ahost__transport {
     /* Sends without waiting: the number of bytes taken, or a negative code;
      * UV_EAGAIN when there is no room now. */
     int (*try_write)(ahost__stream *s, const uv_buf_t *bufs, unsigned count);
-    /* Sends all of it; the buffers stay valid until ahost__stream_written is
-     * called, which may not be before this returns. */
+    /* Sends all of it, or the first s->in_flight bytes if it lowers that; the
+     * buffers stay valid until ahost__stream_written is called, which may not
+     * be before this returns. */
     int (*write)(ahost__stream *s, const uv_buf_t *bufs, unsigned count);
     /* Ends the sending side once everything is sent. */
     int (*shutdown)(ahost__stream *s);
@@ -66,12 +67,14 @@ struct ahost__stream {
 
     ahost *host;
     const ahost__transport *transport;
-    uint8_t releasing; /* the transport was asked to let go */
-    uint8_t closing;   /* close was called; queued output is still sent */
-    uint8_t draining;  /* input is discarded until the peer ends */
-    uint8_t shut;      /* shutdown: 1 wanted, 2 done */
-    uint8_t reading, sending, connecting;
-    uint8_t want; /* ahost__want_kind of the reader */
+    struct ahost__tls *tls; /* between it and what it is on, or NULL */
+    uint8_t releasing;      /* the transport was asked to let go */
+    uint8_t closing;        /* close was called; queued output is still sent */
+    uint8_t draining;       /* input is discarded until the peer ends */
+    uint8_t shut;           /* shutdown: 1 wanted, 2 done */
+    uint8_t reading, sending;
+    uint8_t connecting; /* nothing can be sent yet */
+    uint8_t want;       /* ahost__want_kind of the reader */
 
     /* input */
     char *in;         /* the first unread byte, in `in_block` or borrowed */
@@ -152,6 +155,13 @@ void ahost__stream_released(ahost__stream *s);
 void ahost__stream_received(ahost__stream *s, char *data, size_t size,
                             int error);
 
+/* The same for what is the stream's own, not that of a transport below it. */
+void ahost__stream_deliver(ahost__stream *s, char *data, size_t size,
+                           int error);
+
+/* Nothing more is taken in; the reader is woken. Runs no task. */
+void ahost__stream_end_input(ahost__stream *s, int error);
+
 /* Wakes the reader with a code. */
 void ahost__stream_wake_reader(ahost__stream *s, int status);
 
@@ -165,6 +175,9 @@ void ahost__open_stream_input(lua_State *L);
 
 /* Called by the transport when its write has ended. Runs ready tasks. */
 void ahost__stream_written(ahost__stream *s, int status);
+
+/* The same for what is the stream's own. */
+void ahost__stream_sent(ahost__stream *s, int status);
 
 /* Sends what has been gathered. */
 void ahost__stream_send(ahost__stream *s);

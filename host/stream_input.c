@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "stream.h"
+#include "tls.h"
 
 static const uint32_t default_all = 16 * 1024 * 1024; /* bytes */
 static const uint32_t default_chunk = 65536;          /* bytes */
@@ -168,7 +168,7 @@ static const char *const operations[] = {"read", "read_exactly", "read_line",
                                          "read_until", "read_all"};
 
 static int fail_read(lua_State *L, const ahost__stream *s, int error) {
-    return ahost__fail(L, error, operations[s->want]);
+    return ahost__tls_fail(L, s->tls, error, operations[s->want]);
 }
 
 /* The input has ended: -> data | nil [, err] */
@@ -251,6 +251,11 @@ static void end_input(ahost__stream *s, int error) {
     s->reading = 0;
 }
 
+void ahost__stream_end_input(ahost__stream *s, int error) {
+    end_input(s, error);
+    ahost__stream_wake_reader(s, 0);
+}
+
 static void take_in(ahost__stream *s, char *data, size_t size) {
     if (s->in_size == 0) {
         s->in = data;
@@ -260,13 +265,9 @@ static void take_in(ahost__stream *s, char *data, size_t size) {
     }
 }
 
-void ahost__stream_received(ahost__stream *s, char *data, size_t size,
-                            int error) {
+void ahost__stream_deliver(ahost__stream *s, char *data, size_t size,
+                           int error) {
     ahost *h = s->host;
-    if (s->draining) {
-        discard(s, error);
-        return;
-    }
     if (error != 0)
         end_input(s, error);
     else
@@ -274,8 +275,7 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
     wake_when_satisfied(s);
     ahost__ready_run(h);
     if (keep_rest(s) != 0) {
-        end_input(s, UV_ENOMEM);
-        ahost__stream_wake_reader(s, 0);
+        ahost__stream_end_input(s, UV_ENOMEM);
         ahost__ready_run(h);
     }
     pause_when_full(s);
@@ -283,6 +283,16 @@ void ahost__stream_received(ahost__stream *s, char *data, size_t size,
      * this turn, and now the socket is still in the processor's caches. */
     if (s->in_size == 0 && ahost__linked(&s->dirty))
         ahost__stream_send(s);
+}
+
+void ahost__stream_received(ahost__stream *s, char *data, size_t size,
+                            int error) {
+    if (s->draining)
+        discard(s, error);
+    else if (s->tls != NULL)
+        ahost__tls_received(s, data, size, error);
+    else
+        ahost__stream_deliver(s, data, size, error);
 }
 
 /* ---- waiting ------------------------------------------------------------ */

@@ -11,7 +11,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "stream.h"
+#include "tls.h"
 
 struct ahost__chunk {
     ahost__chunk *next;
@@ -171,12 +171,13 @@ static int send_later(ahost__stream *s) {
     uv_buf_t bufs[BUFFERS];
     size_t bytes;
     unsigned count = gather(s, bufs, BUFFERS, &bytes);
-    int err = s->transport->write(s, bufs, count);
-    if (err != 0)
-        return err;
-    s->sending = 1;
+    int err;
     s->in_flight = bytes;
-    return 0;
+    err = s->transport->write(s, bufs, count);
+    s->sending = err == 0;
+    if (err != 0)
+        s->in_flight = 0;
+    return err;
 }
 
 /* Everything is sent: what was to come after that. */
@@ -207,7 +208,7 @@ void ahost__stream_send(ahost__stream *s) {
         sent_all(s);
 }
 
-void ahost__stream_written(ahost__stream *s, int status) {
+void ahost__stream_sent(ahost__stream *s, int status) {
     ahost *h = s->host;
     s->sending = 0;
     if (s->releasing || status != 0) {
@@ -221,6 +222,13 @@ void ahost__stream_written(ahost__stream *s, int status) {
         ahost__stream_send(s);
     }
     ahost__ready_run(h);
+}
+
+void ahost__stream_written(ahost__stream *s, int status) {
+    if (s->tls != NULL)
+        ahost__tls_written(s, status);
+    else
+        ahost__stream_sent(s, status);
 }
 
 /* To be sent at the end of the turn, or at once when much has gathered. */
@@ -242,7 +250,7 @@ static int write_result(lua_State *L, ahost__stream *s, int status,
     }
     if (status == s->out_error)
         s->out_told = 1;
-    return ahost__fail(L, status, op);
+    return ahost__tls_fail(L, s->tls, status, op);
 }
 
 static int finish_write(lua_State *L, ahost__wait *w) {
@@ -501,4 +509,5 @@ int ahost__streams_open(ahost *h) {
 
 void ahost__streams_free(ahost *h) {
     ahost__free(h, h->read_buffer, AHOST__READ_BUFFER);
+    ahost__tls_free_buffers(h);
 }

@@ -254,6 +254,10 @@ void ahost__ready_run(ahost *h);
 /* The same where nothing has happened, in what is called on every turn. */
 void ahost__ready_drain(ahost *h);
 
+/* Runs what the program has just started up to its first await, unless the
+ * program is in a callback. */
+void ahost__ready_begin(ahost *h);
+
 /* Has them run on the next turn of the loop, for those who cannot end with
  * ahost__ready_run. */
 void ahost__ready_soon(ahost *h);

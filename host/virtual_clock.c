@@ -15,7 +15,9 @@
 #include <time.h>
 
 #include "host.h"
+#include "pool.h"
 #include "testing.h"
+#include "thread.h"
 
 #define CLOCK_TYPE "ahost.clock"
 
@@ -86,14 +88,17 @@ static void look_at(uv_handle_t *handle, void *data) {
         break;
     default:
         o->input |= handle != (const uv_handle_t *)&o->host->stop_request &&
+                    !ahost__pools_have(o->host, handle) &&
+                    !ahost__threads_have(o->host, handle) &&
                     (uv_is_active(handle) || uv_is_closing(handle));
     }
 }
 
 /* Requests to threads; those to sockets may take for ever, as their peer
- * likes. */
+ * likes. A worker that is blocked in a channel waits for somebody, too. */
 static int is_work_in_flight(const ahost *h) {
-    return h->loop->active_reqs.count > h->socket_requests;
+    return h->loop->active_reqs.count > h->socket_requests ||
+           h->works > ahost__threads_blocked(h);
 }
 
 /* Whether an event has come that the loop has not seen. */
@@ -123,10 +128,10 @@ static int is_at_rest(ahost *h) {
     if (!was_turn_quiet(h))
         return 0;
     uv_walk(h->loop, look_at, &o);
-    work = is_work_in_flight(h);
+    work = is_work_in_flight(h) || h->works > 0; /* a blocked one may wake up */
     if (has_event(h, o.input || o.children || work ? c->patience : 0))
         return 0;
-    return !work && (!o.children || is_advancing(c));
+    return !is_work_in_flight(h) && (!o.children || is_advancing(c));
 }
 
 /* ---- going on ----------------------------------------------------------- */

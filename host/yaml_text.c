@@ -6,14 +6,19 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "host.h"
-
 #define TEXT_TYPE "ahost.yaml.text"
 
 enum { FIRST_CAPACITY = 256 };
 
+/* Memory of the Lua state, which may be a worker's, without a host. */
+static char *resize(ahost__yaml_text *t, size_t capacity) {
+    void *ud;
+    lua_Alloc allocate = lua_getallocf(t->L, &ud);
+    return allocate(ud, t->data, t->capacity, capacity);
+}
+
 static void text_free(ahost__yaml_text *t) {
-    ahost__free(ahost__of(t->L), t->data, t->capacity);
+    resize(t, 0);
     t->data = NULL;
     t->size = t->capacity = 0;
 }
@@ -45,7 +50,7 @@ static void grow(ahost__yaml_text *t, size_t needed) {
     char *data;
     while (capacity < needed)
         capacity *= 2;
-    data = ahost__resize(ahost__of(t->L), t->data, t->capacity, capacity);
+    data = resize(t, capacity);
     if (data == NULL)
         luaL_error(t->L, "not enough memory");
     t->data = data;

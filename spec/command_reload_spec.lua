@@ -22,7 +22,10 @@ end }
 ]]
 
 local USER <const> = [[
-return { start = function(_, ctx) print("user", ctx:request "stock") io.stdout:flush() end }
+return { start = function(_, ctx)
+  print("user", ctx:request "stock")
+  io.stdout:flush()
+end }
 ]]
 
 local function new(files)
@@ -123,6 +126,25 @@ describe("ahost ctl reload", function()
       "user.lua" }
     for i, name in ipairs(names) do names[i] = at.directory .. "/" .. name .. "\n" end
     command_line.is(at:run "ctl shop.yaml files", 0, table.concat(names))
+  end)
+
+  it("has commands of components follow their generations", function()
+    local text <const> = [[
+      return { start = function(_, ctx)
+        ctx:publish("stock", 1)
+        ctx:require "control":command("version", function() return "%s" end)
+        %s
+      end }
+    ]]
+    local at <close> = new { ["shop.lua"] = text:format("one", "") }
+    local _ <close> = start(at)
+    command_line.is(at:run "ctl shop.yaml version", 0, "one\n")
+    at:write("shop.lua", text:format("two", "error 'no luck'"))
+    assert.equal(1, at:run("ctl shop.yaml reload").status)
+    command_line.is(at:run "ctl shop.yaml version", 0, "one\n")
+    at:write("shop.lua", text:format("three", ""))
+    assert.equal(0, at:run("ctl shop.yaml reload").status)
+    command_line.is(at:run "ctl shop.yaml version", 0, "three\n")
   end)
 
   it("shows in the status which generations there are", function()

@@ -51,7 +51,8 @@ end
 local function methods_of_class(class)
   local best, longest = nil, 0
   for _, metatable in pairs(debug.getregistry()) do
-    local name = type(metatable) == "table" and rawget(metatable, "__name")
+    local name = type(metatable) == "table" and rawget(metatable, "__index")
+      and rawget(metatable, "__name") -- some types have no methods
     local last = type(name) == "string" and name:match "^ahost%..-([^.]+)$" or ""
     if #last > longest and class:lower():sub(1, #last) == last then
       best, longest = metatable, #last

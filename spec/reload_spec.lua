@@ -33,8 +33,9 @@ local function start(components, config)
   return testing.host { config = values, directory = folder }
 end
 
-local function value(text)
-  return ("return { start = function(_, ctx) ctx:publish('value', %s) end }"):format(text)
+local function value(text, key)
+  return ("return { start = function(_, ctx) ctx:publish('%s', %s) end }"):format(
+    key or "value", text)
 end
 
 describe("a reload", function()
@@ -54,6 +55,19 @@ describe("a reload", function()
     assert.equal("reloaded", report.components.a.what)
     assert.equal(2, report.components.a.generation)
     assert.equal(2, host:require "value")
+  end)
+
+  it("tells of each component what is wrong with it", function()
+    local host <close> = start { a = value "1", b = value("2", "other"), c = "return {}" }
+    write("a.lua", "return {")
+    write("b.lua", "return 1")
+    write("c.lua", "return {  }")
+    local report <const> = host:reload()
+    assert.match("a.lua:1", report.components.a.err)
+    assert.match("is a number, not a component", report.components.b.err)
+    assert.is_nil(report.components.b.err:find "a.lua:1")
+    assert.is_nil(report.components.c.err)
+    assert.is_false(report.components.c.ok)
   end)
 
   it("keeps the old one when the new one does not compile", function()

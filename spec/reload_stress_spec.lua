@@ -12,6 +12,9 @@ local tree <const> = require "ahost.component.tree"
 local KEYS <const> = 6
 local LONGEST <const> = 10000 -- virtual seconds
 
+-- Each has once shown a mistake.
+local SEEDS <const> = { 1009, 1023, 1040, 1221, 1409, 1620 }
+
 -- ---- chance --------------------------------------------------------------------------
 
 -- The same numbers for the same seed, whatever the order of others.
@@ -34,8 +37,10 @@ end
 local World <const> = {}
 World.__index = World
 
-function World:wrong(...) self.problems[#self.problems + 1] = ("seed %s: "):format(self.seed)
-  .. (...):format(select(2, ...)) end
+function World:wrong(format, ...)
+  self.problems[#self.problems + 1] = ("seed %d: "):format(self.seed)
+    .. format:format(...)
+end
 
 -- What one version of a component does.
 local function draw(seed, name, version)
@@ -61,7 +66,7 @@ local function draw(seed, name, version)
   }
 end
 
-function World:use(instance, ctx, use)
+local function look_up(instance, ctx, use)
   if use.by == 1 then
     instance.values[use.key] = ctx:request(use.key)
   elseif use.by == 2 then
@@ -79,7 +84,7 @@ function World:start(instance, ctx, name, version, does)
     self.open = self.open - 1
     if does.slow_end > 0 then task.sleep(does.slow_end) end
   end)
-  for _, use in ipairs(does.uses) do self:use(instance, ctx, use) end
+  for _, use in ipairs(does.uses) do look_up(instance, ctx, use) end
   task.sleep(does.delay)
   if not does.does_not_publish then
     ctx:publish(does.own, { name = name, version = version, instance = instance })
@@ -232,7 +237,9 @@ describe("a random application that is reloaded at random", function()
   it("keeps the promises of reloading", function()
     local clock <close> = testing.clock()
     local problems <const>, reloads = {}, 0
-    for seed = 1, gc_stress() and 8 or 80 do
+    local seeds <const> = table.move(SEEDS, 1, #SEEDS, 1, {})
+    for seed = 1, gc_stress() and 8 or 80 do seeds[#seeds + 1] = seed end
+    for _, seed in ipairs(seeds) do
       local world <const> = run(seed)
       table.move(world.problems, 1, #world.problems, #problems + 1, problems)
       reloads = reloads + world.reloads

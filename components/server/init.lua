@@ -22,6 +22,11 @@ local Server <const> = {
       min = 1,
       doc = "connections at once; more wait in the backlog (no limit)",
     },
+    tls = {
+      type = "boolean",
+      default = false,
+      doc = "encrypted, with the certificates of the component tls",
+    },
     timeout = {
       type = "duration",
       min = 0.001,
@@ -37,11 +42,13 @@ function Server:init()
 end
 
 function Server:start(ctx)
+  local certificates = nil
+  if self.config.tls then certificates = assert(ctx:request "tls.context") end
   local timeout <const>, handler <const> = self.config.timeout, self.handler
   local server = assert(net.serve(self.config.address, function(stream)
     stream.timeout = timeout
     return handler(stream)
-  end, { limit = self.config.limit }))
+  end, { limit = self.config.limit, tls = certificates }))
   ctx:publish("server", server, { doc = "listens on " .. server:address() })
   self.log:info("listening on %s", server:address())
 end

@@ -84,10 +84,10 @@ static const char *level_name(int level) {
                                      : "DEBUG";
 }
 
-static void print_record(void *data, int level, const char *logger,
-                         const char *text) {
+static void print_record(void *data, const ahost_record *record) {
     (void)data;
-    fprintf(stderr, "%s %s: %s\n", level_name(level), logger, text);
+    fprintf(stderr, "%s %s: %s\n", level_name(record->level), record->logger,
+            record->text);
 }
 
 /* ---- stalls ------------------------------------------------------------- */
@@ -199,7 +199,7 @@ static int run(const char *script, int argc, char **argv,
                              .interrupt_data = &thread,
                              .blocked = print_blocked};
     ahost *host;
-    int status = EXIT_USAGE;
+    int status = EXIT_USAGE, err;
     if (ahost_open(&host, &options) != AHOST_OK) {
         fputs("ahost: not enough memory or descriptors to start\n", stderr);
         return 1;
@@ -219,8 +219,8 @@ static int run(const char *script, int argc, char **argv,
         status = EXIT_USAGE;
     else if (script != NULL && given->watch && !watch_files(host))
         status = EXIT_USAGE;
-    else if (load(host, script) == AHOST_OK)
-        status = ahost_run(host);
+    else if ((err = load(host, script)) == AHOST_OK || err == AHOST_FAILED)
+        status = ahost_run(host); /* what failed has been logged */
     else
         fprintf(stderr, "ahost: %s\n", ahost_errmsg(host));
     handle(SIGINT, SIG_DFL);

@@ -11,6 +11,7 @@ local config <const> = require "ahost.config"
 local context <const> = require "ahost.context"
 local dependencies <const> = require "ahost.component.dependencies"
 local control <const> = require "ahost.control"
+local embedding <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
@@ -187,12 +188,13 @@ function Application:build_again(plan)
 end
 
 --- Puts what a configuration says about the process into effect.
----@param draft ahost.Application    itself: takes back what a draft has put into effect
+---@param of ahost.Application    a draft; or the application itself, when that one's
+---  comes to nothing
 ---@return true? ok
 ---@return ahost.Error? err
-function Application:apply(draft)
-  if not self.source or draft ~= self and draft.config == self.config then return true end
-  return self.source.apply(draft.config, draft.keys)
+function Application:apply(of)
+  if not self.source then return true end
+  return self.source.apply(of.config, of.keys)
 end
 
 --- Becomes what the draft is. Does not wait.
@@ -307,6 +309,7 @@ function Application:open(outer)
   metrics.open(self)
   self.control = control.new(self)
   self.ctx:publish("control", self.control, { doc = "the control socket" })
+  embedding.opened(self.ctx, self.bus)
   self.watch = runtime.watch(self.ctx)
   if self.log:enabled "debug" then
     self.ctx.published:connect(function(event)

@@ -103,20 +103,56 @@ local function look_up(address, deadline)
   return addresses and interleave(addresses), err
 end
 
---- Opens a connection.
---- Waits. Raises on an address that is none, and on a local one that is a name.
----@param address ahost.Address    without a host: loopback
----@param opts? {timeout: number?, local_address: ahost.Address?}  seconds for the whole
----@return ahost.Stream? stream    belongs to the current context
----@return ahost.Error? err        code ECONNREFUSED, TIMEDOUT, EAI_NONAME...
-function net.connect(address, opts)
-  local deadline
-  opts, deadline = read_options(opts)
+-- With TLS: lua/ahost/tls.lua is loaded by who uses it.
+local function tls_of(opts) return opts and opts.tls and require "ahost.tls" end
+
+--- The host that an address stands for, or nil for a Unix socket.
+local function host_of(address)
+  local host
+  if type(address) == "table" then
+    if address.path then return nil end
+    host = address.host or ""
+  elseif type(address) == "string" and address:sub(1, 5) ~= "unix:" then
+    host = address:match("^%[(.*)%]:%d+$") or address:match("^(.*):%d+$")
+  end
+  return host == "" and "localhost" or host
+end
+
+--- Opens a connection in plain text. -> stream | nil, err
+local function connect_plainly(address, opts, deadline)
   local stream, err = attempt(address, opts, deadline)
   if stream or err.code ~= "EAI_NONAME" then return stream, err end
   local addresses, lookup_err = look_up(address, deadline)
   if not addresses then return nil, lookup_err end
   return connect_first(addresses, opts, deadline)
+end
+
+--- The same with TLS: what is wrong with its options is told before anything begins.
+local function connect_securely(address, opts, deadline)
+  local handshake, reason = tls_of(opts).client_handshake(opts.tls, host_of(address))
+  if not handshake then return nil, reason end
+  local stream, err = connect_plainly(address, opts, deadline)
+  if not stream then return nil, err end
+  local ok, failure = handshake(stream, left(deadline))
+  if ok then return stream end
+  failure.op = "connect " .. tostring(stream:peer() or host_of(address))
+  stream:close()
+  return nil, failure
+end
+
+--- Opens a connection.
+--- Waits. Raises on an address that is none, and on a local one that is a name.
+---@param address ahost.Address    without a host: loopback
+---@param opts? {timeout: number?, local_address: ahost.Address?, tls: ahost.net.Tls?}
+---  timeout: seconds for the whole; tls: true or options, for an encrypted connection
+---@return ahost.Stream? stream    belongs to the current context
+---@return ahost.Error? err        code ECONNREFUSED, TIMEDOUT, EAI_NONAME...; with TLS
+---  CERTIFICATE and TLS, where err.reason tells more; CONFIG, NOTFOUND
+function net.connect(address, opts)
+  local deadline
+  opts, deadline = read_options(opts)
+  if opts.tls then return connect_securely(address, opts, deadline) end
+  return connect_plainly(address, opts, deadline)
 end
 
 --- Calls open(address) for each address of a name until one succeeds.
@@ -135,13 +171,30 @@ end
 --- supervisor's, which is asked for it on the spot: it goes on listening when the worker
 --- has closed it or has ended, and `reuseport` has no effect.
 ---@param address ahost.Address    port 0 asks for any; ":8080" is all interfaces
----@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?}
+---@param opts? {backlog: integer?, reuseport: boolean?, mode: integer?,
+---  tls: ahost.net.Tls?}    tls: options of a server. The handshake of a connection goes
+---  on by itself: reads and writes wait for it and tell of its failure
 ---@return ahost.Listener? listener    belongs to the current context
 ---@return ahost.Error? err            code EADDRINUSE, EACCES; NOTFOUND for "fd:name"...
 function net.listen(address, opts)
+  if tls_of(opts) then
+    local context, reason = tls_of(opts).context(opts.tls, true)
+    if not context then return nil, reason end
+    opts = read_options(opts)
+    opts.tls_settings = context.settings
+  end
   local listener, err = core.listen(address, opts)
   if listener or err.code ~= "EAI_NONAME" then return listener, err end
   return open_first(address, function(candidate) return core.listen(candidate, opts) end)
+end
+
+-- A handler of connections that makes their handshakes first.
+local function after_handshake(handler, handshake)
+  return function(stream)
+    local ok, err = handshake(stream)
+    if not ok then error(err, 0) end
+    return handler(stream)
+  end
 end
 
 --- Listens for connections and runs handler(stream) for each, in a task and a context
@@ -149,11 +202,17 @@ end
 --- its connection only; errors of the world are logged at debug, others at error.
 ---@param address ahost.Address
 ---@param handler fun(stream: ahost.Stream)
----@param opts? {limit: integer?, backlog: integer?, reuseport: boolean?, mode: integer?}
----  limit: connections at once; more wait in the backlog
+---@param opts? {limit: integer?, backlog: integer?, reuseport: boolean?, mode: integer?,
+---  tls: ahost.net.Tls?}    limit: connections at once; more wait in the backlog; tls:
+---  options of a server, the handler is called when the handshake is made
 ---@return ahost.Server? server    belongs to the current context; keeps a script running
 ---@return ahost.Error? err        code EADDRINUSE, EACCES...
 function net.serve(address, handler, opts)
+  if tls_of(opts) then
+    local handshake, reason = tls_of(opts).server_handshake(opts.tls)
+    if not handshake then return nil, reason end
+    handler = after_handshake(handler, handshake)
+  end
   local server, err = core.serve(address, handler, opts)
   if server or err.code ~= "EAI_NONAME" then return server, err end
   return open_first(address, function(candidate)

@@ -4,10 +4,12 @@
 -- turn of the loop, and what it replaces ends with its connections. When anything goes
 -- wrong before that turn, nothing has happened.
 
+local context <const> = require "ahost.context"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
 local plans <const> = require "ahost.reload.plan"
 local process <const> = require "ahost.process"
+local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
 local sync <const> = require "ahost.sync"
 local time <const> = require "ahost.time"
@@ -63,23 +65,40 @@ local function describe_done(plan, done, components)
   end
 end
 
--- What was to be replaced is kept; the one whose fault it is says why.
+-- Those of several problems that are about a component.
+local function problems_of(err, path)
+  local name <const> = path == "" and "the root component" or path
+  local found <const> = {}
+  for _, problem in ipairs(err.errors or {}) do
+    local first <const>, last <const> = problem:find(name, 1, true)
+    local before <const> = first and problem:sub(1, first - 1)
+    local is_name <const> = first and (before == "" or before:find ": $")
+    if is_name and problem:find("^[:.]", last + 1) then
+      found[#found + 1] = problem
+    end
+  end
+  return #found > 0 and table.concat(found, "\n") or nil
+end
+
+-- What was to be replaced is kept; the one whose fault it is says why, all of them when
+-- it is nobody's.
 local function describe_failed(plan, err, culprit, components)
+  local is_explained = false
   for path, why in next, plan.reasons do
-    local node <const> = plan.present[path]
+    local is_culprit <const> = culprit ~= nil and culprit.path == path
     components[path] = {
       ok = false,
       what = "kept",
       why = why,
-      generation = node.generation,
+      err = is_culprit and err.message or problems_of(err, path),
+      generation = plan.present[path].generation,
     }
+    is_explained = is_explained or components[path].err ~= nil
   end
-  local blamed <const> = culprit and components[culprit.path]
-  for _, component in next, components do
-    if not blamed or component == blamed then component.err = err.message end
-  end
-  if culprit and not blamed then
+  if culprit and not components[culprit.path] then
     components[culprit.path] = { ok = false, what = "kept", err = err.message }
+  elseif not is_explained then
+    for _, component in next, components do component.err = err.message end
   end
 end
 
@@ -138,6 +157,7 @@ local function attempt_often(app, asked, force)
   return table.unpack(result, 1, result.n)
 end
 
+-- -> report
 local function refusal(message)
   return { ok = false, err = message, ms = 0, configuration = false, components = {} }
 end
@@ -182,6 +202,10 @@ local function run(app, asked, opts)
   return report
 end
 
+local function trace(err)
+  return errors.is(err, "CANCELLED") and err or debug.traceback(tostring(err), 2)
+end
+
 --- Reloads what has changed: components whose files or configuration are others by now,
 --- and who depends on them. Waits until the new ones serve, or it has failed; one reload
 --- at a time.
@@ -194,18 +218,22 @@ end
 function reload.run(app, asked, opts)
   if not app.running:is_set() then
     return refusal "the application has not started yet"
+  elseif runtime.staged(context.current()) then
+    return refusal "a component that is being started cannot reload others"
   elseif app.stopping:is_set() then
     return refusal "the application ends"
   end
   app.reloading = app.reloading or sync.lock()
   local report
   -- What is started belongs to the application, not to who has asked.
-  local work <const> = app.outer:spawn("reload", function()
+  app.outer:spawn("reload", function()
     local _ <close> = app.reloading:acquire()
-    report = run(app, asked, opts or {})
-  end)
-  local _, err = work:join()
-  return report or refusal(errors.is(err) and err.message or tostring(err))
+    local ok, result = xpcall(run, trace, app, asked, opts or {})
+    if errors.is(result, "CANCELLED") then error(result, 0) end
+    report = ok and result or refusal(result)
+    if not ok then log_report(app, report) end
+  end):join()
+  return report or refusal "the application ends"
 end
 
 --- The files that components have read, and their configurations', with those that a

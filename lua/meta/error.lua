@@ -6,7 +6,8 @@ local errors = {}
 
 ---@class ahost.Error
 ---@field code string       a name of libuv (ECONNREFUSED, ENOENT...) or one of ours:
----  TIMEDOUT CLOSED CANCELLED TOOLONG NOTFOUND CONFLICT CONFIG FAILED
+---  TIMEDOUT CLOSED CANCELLED TOOLONG NOTFOUND CONFLICT CONFIG FAILED TLS CERTIFICATE
+---  TRUNCATED
 ---@field message string
 ---@field op? string        what was tried
 ---@field value? any        what was raised, where that was no error object

@@ -22,6 +22,9 @@ local net = {}
 
 ---@alias ahost.Address string|ahost.AddressTable
 
+---What the option `tls` of connect, listen and serve can be; true: for clients only.
+---@alias ahost.net.Tls true|ahost.tls.Options|ahost.tls.Context
+
 -- Names ---------------------------------------------------------------------------------
 
 ---@class ahost.net.ResolveOptions
@@ -123,6 +126,9 @@ function UdpSocket:close() end
 ---together at its end, or at once when 64 KiB have gathered. A read that fails takes
 ---nothing, but for `read_exactly` at the end. What the peer sent last can still be
 ---read after a failure of sending has been told.
+---With TLS the end is what the peer has said to be the end (close_notify); a connection
+---that ends without that is code TRUNCATED, unless the option `allow_truncation` is set:
+---somebody may have cut it. `shutdown` and `close` say so to the peer.
 ---@class ahost.Stream
 ---@field timeout? number    seconds for each read, write and flush (nil: none)
 local Stream = {}
@@ -203,6 +209,46 @@ function Stream:address() end
 ---@return string? address    of the other end
 ---@return ahost.Error? err
 function Stream:peer() end
+
+---Starts TLS on a connection in plain text: flushes what was written, and makes the
+---handshake. Waits. A client has to say for whom the certificate of the server must be,
+---`hostname`, unless it does not verify; a server says `server = true`, or gives what
+---ahost.tls.server returns. What the peer sent beyond the point where both sides start is
+---never taken for encrypted: it is an error. After a failure the stream can only be
+---closed. Raises on options that make no sense, and while another task reads or writes.
+---@param opts? true|ahost.tls.Options|ahost.tls.Context
+---@return true? ok
+---@return ahost.Error? err    code CERTIFICATE: that of the peer is refused, err.reason
+---  tells why: "expired" "not-yet-valid" "self-signed" "unknown-issuer" "hostname"
+---  "missing" "purpose" "invalid"; code TLS: err.reason is "plaintext" "closed" "http"
+---  "not-tls" "version" "cipher" "alpn" "server-name" "certificate-required" "record"
+---  "alert" (the peer broke off) or "protocol"; TIMEDOUT, CLOSED, CONFIG, NOTFOUND...
+function Stream:starttls(opts) end
+
+---@class ahost.tls.Peer
+---@field subject string          "CN=a.org,O=A"
+---@field issuer string
+---@field names string[]          that the certificate is for: hosts, addresses...
+---@field not_before integer      seconds since 1970
+---@field not_after integer
+---@field fingerprint string      SHA-256 of the certificate, in hexadecimal
+
+---@class ahost.tls.Description
+---@field version string          "TLSv1.3"
+---@field cipher string           "TLS_AES_256_GCM_SHA384"
+---@field alpn? string            the application protocol
+---@field server_name? string     that the client has asked for
+---@field resumed boolean         without showing certificates again
+---@field peer? ahost.tls.Peer    nil: it has shown no certificate
+---@field session? string         of clients, for the option `session` of another
+---  connection to the same server; a secret. With TLS 1.3 it comes behind the
+---  handshake: after the first read
+
+---Tells about the TLS of a connection. Waits for the end of its handshake.
+---@param timeout? number    (stream.timeout)
+---@return ahost.tls.Description? description    a plain nil in plain text
+---@return ahost.Error? err                      what the handshake has failed with
+function Stream:tls(timeout) end
 
 ---Closes the stream without waiting: what is queued is still sent, for `linger`
 ---seconds at most, then the connection is reset.

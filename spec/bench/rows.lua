@@ -1,7 +1,7 @@
 -- The rows: what each job runs and what was promised about it.
 --
 -- `kind` names the function of run.lua that measures one side of the row:
---   load     servers under bench_load; `ours` and `reference` start a server
+--   load     servers under bench_load or `client`; `ours` and `reference` start a server
 --   program  programs that print operations= and seconds=
 --   memory   servers under bench_idle_memory; less is better
 --   startup  commands under bench_startup; less is better
@@ -64,6 +64,17 @@ return {
     "line 64 16 64", 8),
   load("echo_chunk", "16 KiB chunk echo, 64 connections", CHUNK_SERVERS,
     "chunk 64 1 16384", 0.85),
+  {
+    name = "tls_echo",
+    job = "16 KiB chunk echo over TLS, 64 connections",
+    kind = "load",
+    client = "bench_tls_load",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/tls_echo.lua 127.0.0.1:0 ${DIR}/tls.pem",
+    reference = "${BIN}/bench_tls_echo_server 127.0.0.1:0 ${DIR}/tls.pem",
+    load = "64 16384",
+    at_least = 0.85,
+  },
   load("broker", "broker, 50 subscribers", BROKERS, "broker 50 1 64", 0.95),
   load("broker_64", "broker, 50 subscribers, 64 in flight", BROKERS,
     "broker 50 64 64", 15),
@@ -82,7 +93,25 @@ return {
     reference = "${BIN}/bench_sleep_timers 100000 5",
     at_least = 0.5,
   },
+  {
+    name = "files",
+    job = "small files read, 100 at once",
+    kind = "program",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/files.lua ${count}",
+    reference = "${BIN}/bench_read_files ${count}",
+    count = 100000,
+  },
   lua("queue", "item through a queue of one", "queue.lua", 2000000, "", 0.5),
+  {
+    name = "thread_call",
+    job = "function called in a thread",
+    kind = "program",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/thread_call.lua ${count}",
+    reference = "${BIN}/bench_thread_call ${count}",
+    count = 200000,
+  },
   lua("emit_1", "emit to 1 listener", "emit.lua", 1000000, " 1", 0.3),
   lua("emit_10", "emit to 10 listeners", "emit.lua", 200000, " 10", 0.3),
   lua("emit_100", "emit to 100 listeners", "emit.lua", 20000, " 100", 0.3),

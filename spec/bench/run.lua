@@ -133,9 +133,9 @@ local kinds <const> = {}
 
 function kinds.load(row, command, options)
   local server <close> = start_server(on_first .. command)
-  local result <const> = measure(("%s%s/bench_load %s %s %s %g %g %d"):format(on_second,
-    names.BIN, server.host, server.port, row.load, options.warm_up, options.seconds,
-    server.pid), 60)
+  local result <const> = measure(("%s%s/%s %s %s %s %g %g %d"):format(on_second,
+    names.BIN, row.client or "bench_load", server.host, server.port, row.load,
+    options.warm_up, options.seconds, server.pid), 60)
   return {
     value = result.rate,
     cost = result.server_cpu / result.messages,

@@ -54,11 +54,8 @@ static const char log_script[] =
     "  return inner.records[1].text\n"
     "end\n";
 
-static void count_record(void *data, int level, const char *logger,
-                         const char *text) {
-    (void)level;
-    (void)logger;
-    assert(text != NULL);
+static void count_record(void *data, const ahost_record *record) {
+    assert(record->text != NULL);
     ++*(int *)data;
 }
 

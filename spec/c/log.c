@@ -13,9 +13,10 @@ static char last[200];  /* record */
 static char heard[600]; /* all records */
 static int count;
 
-static void keep(void *data, int level, const char *logger, const char *text) {
+static void keep(void *data, const ahost_record *record) {
     assert(data == &count);
-    snprintf(last, sizeof(last), "%d %s %s", level, logger, text);
+    snprintf(last, sizeof(last), "%d %s %s", record->level, record->logger,
+             record->text);
     strncat(heard, last, sizeof(heard) - strlen(heard) - 1);
     count++;
 }

@@ -67,11 +67,9 @@ static const char script[] =
     "task.spawn(task.sleep, 0.05):join() -- the late ring finds another wait\n"
     "assert(wait(1) == 7)\n";
 
-static void print_record(void *data, int level, const char *logger,
-                         const char *text) {
+static void print_record(void *data, const ahost_record *record) {
     (void)data;
-    (void)level;
-    fprintf(stderr, "%s: %s\n", logger, text);
+    fprintf(stderr, "%s: %s\n", record->logger, record->text);
 }
 
 int main(void) {

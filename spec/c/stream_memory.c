@@ -58,12 +58,9 @@ static const char script[] =
 
 static int records;
 
-static void count_record(void *data, int level, const char *logger,
-                         const char *text) {
+static void count_record(void *data, const ahost_record *record) {
     (void)data;
-    (void)level;
-    (void)logger;
-    (void)text;
+    (void)record;
     records++;
 }
 

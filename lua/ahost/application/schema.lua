@@ -44,7 +44,7 @@ schema.keys = {
     type = "integer",
     min = 1,
     max = 1024,
-    doc = "threads for files and names of hosts (4)",
+    doc = "threads for files, and for the names of hosts (4 each)",
   },
   workers = workers.option,
   logging = {

@@ -48,8 +48,9 @@ end
 
 --- Runs a component that a script has returned, and ends the host with its status.
 ---@param component table
+---@param process_signals boolean    as of ahost.ApplicationOptions
 ---@param path? string    of the script; without it there is nothing to load again
-function script.run(component, path)
+function script.run(component, process_signals, path)
   local app, err = application.new({}, {
     component = component,
     code = path and code.of_script(path),
@@ -59,7 +60,11 @@ function script.run(component, path)
     log.get "ahost.application":error("%s", err.message)
     return host.stop(2)
   end
-  host.stop(app:run { stops = true, process_signals = true, opened = script.opened })
+  host.stop(app:run {
+    stops = true,
+    process_signals = process_signals,
+    opened = script.opened,
+  })
 end
 
 return script

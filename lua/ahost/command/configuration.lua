@@ -74,13 +74,14 @@ local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
 local NO_LIMIT <const> = 0xffffffff
 
-local function apply_limits(limits)
+local function apply_limits(limits, threads)
   runtime.limits {
     memory = limits.memory or 0,
     connections = limits.connections or NO_LIMIT,
     line = limits.line,
     events = limits.events,
     items = limits.queue,
+    threads = threads,
   }
 end
 
@@ -100,7 +101,7 @@ end
 function configuration.limit(keys)
   runtime.stop_timeout(keys.stop_timeout)
   apply_watchdog(keys.watchdog)
-  apply_limits(keys.limits)
+  apply_limits(keys.limits, keys.max_threads)
 end
 
 --- Gives the host what the top-level keys say about it.

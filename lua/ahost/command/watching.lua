@@ -3,12 +3,15 @@
 
 local fs <const> = require "ahost.fs"
 local json <const> = require "ahost.json"
+local log <const> = require "ahost.log"
 local reload <const> = require "ahost.reload"
 local reloading <const> = require "ahost.command.reloading"
 local supervisor_reload <const> = require "ahost.command.supervisor_reload"
 local task <const> = require "ahost.task"
 local time <const> = require "ahost.time"
 local watch <const> = require "ahost.command.watch"
+
+local logger <const> = log.get "ahost.watch"
 
 local watching <const> = {}
 
@@ -30,14 +33,34 @@ end
 
 local function say(text) io.stderr:write(text) end
 
+local function is_news(report)
+  return not report.ok or report.configuration or next(report.components) ~= nil
+end
+
 -- A success takes one line.
 local function tell(report, since, who)
   if not report.ok then
     say(who .. reloading.summary(report) .. "\n" .. reloading.failure(report.err))
-  elseif report.configuration or next(report.components) then
+  elseif is_news(report) then
     say(("%s%s (%.0f ms after the change)\n"):format(who, reloading.summary(report),
       (time.now() - since) * 1000))
   end
+end
+
+local function noted(files)
+  logger:debug("watching %d files", #files)
+  return files
+end
+
+-- What is saved between the start of the application and that of the watch is seen, too;
+-- `try` says whether something was, as there are other files to be watched then. Waits.
+local function begin(files, try)
+  local current <const> = watch.changes(files, try)
+  if try {} then
+    current:cancel()
+    watch.changes(files, try)
+  end
+  logger:debug "ready"
 end
 
 -- ---- one process ---------------------------------------------------------------------
@@ -49,12 +72,12 @@ function watching.application(app)
     local since <const> = time_of(changed)
     local report <const> = app:reload(nil, { quiet = true })
     if not app.stopping:is_set() then tell(report, since, "") end
+    return is_news(report)
   end
   task.spawn("watch", function()
     app.running:wait()
     if app.stopping:is_set() then return end
-    watch.changes(function() return reload.files(app) end, try)
-    try {} -- what was saved during the start
+    begin(function() return noted(reload.files(app)) end, try)
   end)
 end
 
@@ -72,15 +95,19 @@ local function files_of(supervisor)
   end
 end
 
+-- -> whether there is any news
 local function tell_answers(answers, since)
+  local news = false
   for _, answer in ipairs(answers) do
     local who <const> = ("worker %d: "):format(answer.worker)
+    news = news or not answer.ok or is_news(answer.result)
     if answer.ok then
       tell(answer.result, since, who)
     else
       say(who .. reloading.failure(answer.error.message))
     end
   end
+  return news
 end
 
 --- Follows the files of workers until the current context ends. Does not wait.
@@ -90,17 +117,15 @@ function watching.supervisor(supervisor)
   local function try(changed)
     local since <const> = time_of(changed)
     local result <const> = supervisor_reload.run(supervisor, { quiet = true })
-    if result and not supervisor.stopping:is_set() then
-      tell_answers(result.workers, since)
-    end
+    if not result or supervisor.stopping:is_set() then return false end
+    return tell_answers(result.workers, since)
   end
   task.spawn("watch", function()
     supervisor.running:wait()
-    watch.changes(function()
+    begin(function()
       files = files_of(supervisor) or files
-      return files
+      return noted(files)
     end, try)
-    try {}
   end)
 end
 

@@ -1,7 +1,7 @@
 -- ahost.component.code: what one generation of a component has loaded: its own globals,
 -- its own copies of the application's modules, and which files those are from. So a new
--- generation shares nothing with the old one, and a file that has changed concerns just
--- those who have read it.
+-- generation shares nothing with the old one, and a file that has changed concerns those
+-- who have read it, and nobody else.
 --
 -- Modules of ahost, those that are installed on the machine, those in C and those that
 -- the program has loaded itself are shared; but those that a script has loaded which

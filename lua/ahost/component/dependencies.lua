@@ -34,11 +34,13 @@ function dependencies.held(node, keys)
   return found
 end
 
--- Those of the keys, a set, that a node sees as resources of another.
+-- Those of the keys, a set, that a node sees as resources of another, or would if that
+-- had them yet.
 local function provided(node, source, keys, set)
   local found <const> = {}
   for _, key in ipairs(keys) do
-    if set[key] and runtime.provider(node.ctx, key) == source.ctx then
+    local provider <const> = set[key] and runtime.provider(node.ctx, key)
+    if set[key] and (provider == nil or provider == source.ctx) then
       found[#found + 1] = key
     end
   end
@@ -48,14 +50,14 @@ end
 local function is_open(node) return node.ctx and node.ctx:state() ~= "closed" end
 
 --- Those of another's keys that a node, or what is below its context, has looked up, and
---- those that it has references to, as long as it would find the other's.
+--- those that it has references to, unless it would find somebody else's.
 ---@param node ahost.ComponentNode
 ---@param source ahost.ComponentNode
----@param keys string[]    that the other has published
+---@param keys string[]    that the other has published, or had
 ---@return string[] held
 ---@return string[] referred
 function dependencies.uses(node, source, keys)
-  if #keys == 0 or not (is_open(node) and is_open(source)) then return {}, {} end
+  if #keys == 0 or not is_open(node) then return {}, {} end
   local set <const> = set_of(keys)
   return provided(node, source, runtime.held(node.ctx), set),
     provided(node, source, runtime.referred(node.ctx), set)

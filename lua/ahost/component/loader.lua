@@ -1,7 +1,9 @@
 -- Finds what the type of a component names: a module ("webnotifier.detector"), a file
 -- ("./detector.lua"), one of several in either ("webnotifier.app:Detector"), or a
--- component that comes with ahost ("server"). The application's own come first.
+-- component that comes with ahost ("server"). The application's own come first, and
+-- before them what a program in C has registered.
 
+local embedding <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
 local reference <const> = require "ahost.reference"
 
@@ -38,6 +40,8 @@ end
 ---@return ahost.Error? err   code NOTFOUND or FAILED
 ---@return string? directory  in which the component's own relative files are
 function loader.load(name, directory, code)
+  local written_in_c <const> = embedding.registered(name)
+  if written_in_c then return written_in_c, nil, directory end
   local component, err = find(name, directory, code)
   if component == nil then return nil, err end
   if type(component) ~= "table" then

@@ -38,6 +38,9 @@ function Whole.stages() return false end
 --- It has started.
 function Whole:started(node) self.app:started(node) end
 
+--- Whether others may start some of the nodes at the same time.
+Whole.is_shared = false
+
 local Starting <const> = {}
 Starting.__index = Starting
 
@@ -161,7 +164,8 @@ function Starting:replace() self:settle { what = "replaced" } end
 
 function Starting:start_all()
   local all, first <const> = true, self.nodes[1]
-  if first and first.keeper ~= self.keeper then return self:replace() end
+  local is_ours <const> = first == nil or first.keeper == self.keeper
+  if not (is_ours or self.scope.is_shared) then return self:replace() end
   for _, node in ipairs(self.nodes) do all = all and self:start(node) end
   if all then self:settle { what = "started" } end
 end

@@ -122,6 +122,8 @@ function supervision.restart(app, node, err, renewed)
   local keeper = take_over(node)
   local function is_over() return app.stopping:is_set() or node.keeper ~= keeper end
   local keys <const> = close(app, node, err)
+  node.withdrawn = table.move(node.withdrawn or {}, 1, #(node.withdrawn or {}),
+    #keys + 1, keys)
   if app.transaction then app.transaction:disturb(keys) end
   renewed = renewed or {}
   renewed[node] = true
@@ -129,6 +131,7 @@ function supervision.restart(app, node, err, renewed)
     local ok, message = start_again(app, node)
     if ok then
       rebind_holders(app, node, keys, renewed)
+      node.withdrawn = nil
       return true
     end
     if is_over() then break end

@@ -34,6 +34,8 @@ local ROOT <const> = "root"
 ---@field instance? table
 ---@field code ahost.Code         what it has loaded
 ---@field added table              the children that its `init` has added
+---@field withdrawn? string[]     what it had published, while it is started again and
+---  those who hold that get it anew
 ---@field is_replaced? boolean    a newer generation of it is being started
 ---@field generation integer       how many there have been of it
 ---@field resource_name? string  of what it publishes as "default"
@@ -141,7 +143,7 @@ local function instantiate(node)
   end
   local added <const> = instance._adding
   instance._adding = nil
-  node.instance, node.added = instance, added
+  node.instance, node.added = instance, node.added or added
   return added
 end
 

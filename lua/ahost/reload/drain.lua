@@ -54,8 +54,17 @@ local function wait_for(app, old, deadline)
   waiting:cancel()
 end
 
+-- Nobody supervises it any more: what fails in it is told, and ends nothing else.
+local function tell_failure(app, old)
+  local has_failed, err, traceback = runtime.failure(old.ctx)
+  if not has_failed then return end
+  app.log:error("generation %d of %s failed while its connections ended: %s%s",
+    old.number, old.name, tostring(err), traceback and "\n" .. traceback or "")
+end
+
 local function finish(app, old, deadline)
   wait_for(app, old, deadline)
+  tell_failure(app, old)
   local ok, failures = old.ctx:close()
   if not ok then app:log_teardown(failures) end
   forget(app, old)

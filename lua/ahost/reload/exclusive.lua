@@ -94,6 +94,8 @@ end
 local Revival <const> = {}
 Revival.__index = Revival
 
+Revival.is_shared = true
+
 function Revival.children(_, node) return node.children end
 
 function Revival:verdict(node) return self.nodes[node] and "start" or "pass" end

@@ -22,7 +22,7 @@ local plan <const> = {}
 ---@field roots ahost.ComponentNode[] of the new tree
 ---@field reasons table<string, string>    why each is replaced, by its path
 ---@field outgoing table<ahost.ComponentNode, string[]>   the present ones that end, and
----  the keys that each has published
+---  the keys that each has published, or had
 ---@field rebinds table<ahost.ComponentNode, string[]>    those that stay, and the keys
 ---  that they get anew
 local Plan <const> = {}
@@ -171,13 +171,26 @@ function Plan:mark(asked)
   return nil, errors.new("NOTFOUND", ("there is no component '%s'"):format(asked))
 end
 
+-- What a component has published, or had before it ended.
+local function keys_of(node, before)
+  local keys <const>, seen <const> = {}, {}
+  local function take(list)
+    for _, key in ipairs(list or {}) do
+      if not seen[key] then keys[#keys + 1] = key end
+      seen[key] = true
+    end
+  end
+  if node.ctx and node.ctx:state() ~= "closed" then take(runtime.published(node.ctx)) end
+  take(before)
+  take(node.withdrawn)
+  return keys
+end
+
 -- The present components that the new tree does not have.
 function Plan:find_outgoing()
-  self.outgoing = {}
   for _, node in next, self.present do
     if not self.entries[node] then
-      self.outgoing[node] = node.ctx and node.ctx:state() ~= "closed"
-        and runtime.published(node.ctx) or {}
+      self.outgoing[node] = keys_of(node, self.outgoing[node])
     end
   end
 end

@@ -36,6 +36,8 @@ end
 
 -- ---- the scope of its starts ---------------------------------------------------------
 
+Transaction.is_shared = true
+
 function Transaction:children(node) return self.plan:children(node) end
 
 function Transaction:verdict(node)
@@ -276,13 +278,14 @@ function Transaction:commit()
   for _, node in ipairs(self.fresh) do
     if ok then ok, err = self:restore(node) end
   end
-  if ok then ok, err = self.app:apply(self.plan.draft) end
+  if ok and self.plan.config_changed then ok, err = self.app:apply(self.plan.draft) end
   if not ok then return nil, err end
-  ok, err = runtime.commit(self.stages_made, contexts_of(self.fresh),
+  local called
+  called, ok, err = pcall(runtime.commit, self.stages_made, contexts_of(self.fresh),
     contexts_of(self:ending()))
-  if not ok then
-    self.app:apply(self.app)
-    return nil, err
+  if not (called and ok) then
+    if self.plan.config_changed then self.app:apply(self.app) end
+    return nil, called and err or ok
   end
   self.committed = true
   self:swap()
@@ -294,9 +297,11 @@ end
 
 -- Ends what has been started; what serves goes on as before. Waits.
 function Transaction:roll_back()
-  local app <const> = self.app
+  local app <const>, nodes <const> = self.app, self.plan:new_nodes()
   local contexts <const> = {}
-  for _, node in ipairs(self.plan:new_nodes()) do contexts[#contexts + 1] = node.ctx end
+  for _, node in ipairs(dependencies.order(nodes, dependencies.dependants(nodes))) do
+    contexts[#contexts + 1] = node.ctx
+  end
   table.move(self.stages_made, 1, #self.stages_made, #contexts + 1, contexts)
   for _, ctx in ipairs(contexts) do
     local ok, failures = ctx:close()
