@@ -1,9 +1,8 @@
 -- `reload_pause`: the longest turn of the loop while a reload replaces REPLACED of
--- COMPONENTS components, the first of which serves CONNECTIONS connections. Each component
--- is from a file of its own. Some reloads without connections warm up.
+-- COMPONENTS components, each from a file of its own, the first of which serves CONNECTIONS
+-- connections. Some reloads without connections warm up.
 local application <const> = require "ahost.application"
 local host <const> = require "ahost.host"
-local net <const> = require "ahost.net"
 local process <const> = require "ahost.process"
 local task <const> = require "ahost.task"
 
