@@ -1,6 +1,7 @@
--- `component_code`: the start of 1,000 components from one file of 50 lines. `own`: each has
--- its own globals and modules, as it can be reloaded; `shared`: one table for all of them,
--- as if the program had loaded it. An operation is one component.
+-- `component_code`: the start of 1,000 components from one file of 50 lines. With `own`
+-- each has its own globals and modules, so that it can be reloaded; with `shared` there
+-- is one table for all of them, as if the program had loaded it. An operation is one
+-- component.
 local application <const> = require "ahost.application"
 local task <const> = require "ahost.task"
 
@@ -59,7 +60,8 @@ local function run_once(component)
 end
 
 write("member.lua", member_text())
-write("texts.lua", 'return { format = function(...) return ("%d %d %d"):format(...) end }')
+write("texts.lua", 'return { format = function(...) return ("%d %d %d"):format(...) end }'
+  .. "\n")
 package.path = directory .. "/?.lua;" .. package.path
 local component = directory .. "/member.lua"
 if mode == "shared" then
@@ -75,4 +77,5 @@ for _ = 1, count do
   seconds, size = seconds + more, of_one
 end
 os.execute("rm -r " .. directory)
-print(("operations=%d\nseconds=%.6f\nbytes=%.0f"):format(count * COMPONENTS, seconds, size))
+print(("operations=%d\nseconds=%.6f\nbytes=%.0f"):format(count * COMPONENTS, seconds,
+  size))

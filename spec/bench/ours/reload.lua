@@ -1,6 +1,6 @@
 -- `reload_pause`: the longest turn of the loop while a reload replaces REPLACED of
--- COMPONENTS components, each from a file of its own, the first of which serves CONNECTIONS
--- connections. Some reloads without connections warm up.
+-- COMPONENTS components, each from a file of its own. The first of them serves
+-- CONNECTIONS connections. Some reloads without these warm up.
 local application <const> = require "ahost.application"
 local host <const> = require "ahost.host"
 local process <const> = require "ahost.process"
