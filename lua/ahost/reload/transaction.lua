@@ -245,6 +245,7 @@ function Transaction:swap()
   local app <const>, plan <const> = self.app, self.plan
   for node in next, plan.outgoing do
     node.keeper, node.ended = {}, true
+    node.children = {} -- else what has stayed is held by what drains
     if node.starting then node.starting:replace() end
   end
   for node, entry in next, plan.entries do
