@@ -11,6 +11,7 @@ local tree <const> = require "ahost.component.tree"
 
 ---@class ahost.ReloadExclusive
 ---@field late table<ahost.ComponentNode, boolean>    new ones that are started late
+---@field ready table<ahost.ComponentNode, boolean>   those of them that may start by now
 ---@field stopped ahost.ComponentNode[]               present ones that have ended
 local Exclusive <const> = {}
 Exclusive.__index = Exclusive
@@ -23,15 +24,18 @@ function Exclusive.new(app, plan)
     app = app,
     plan = plan,
     late = {},
+    ready = {},
     stopped = {},
     saved = {},
-    turn = false,
+    successors = {},
   }, Exclusive)
 end
 
 --- Whether a new component is not to be started yet.
 ---@return boolean
-function Exclusive:defers(node) return self.late[node] and not self.turn or false end
+function Exclusive:defers(node)
+  return self.late[node] and not self.ready[node] or false
+end
 
 --- Finds those that are to be started late: exclusive ones, who holds what these have,
 --- and what is above or below one of them in the tree, as far as it is replaced at all.
@@ -41,6 +45,7 @@ function Exclusive:find(transaction)
   for _, node in ipairs(plan:new_nodes()) do by_path[node.path] = node end
   local function add(node)
     if not node or self.late[node] or plan:keeps(node) then return end
+    if node.state == "started" then return end -- it was no part of this before
     self.late[node] = true
     add(node.parent)
     for _, child in ipairs(plan:children(node)) do add(child) end
@@ -70,20 +75,24 @@ function Exclusive:stop(outgoing)
   end
 end
 
---- Ends what is present and starts what is new. Waits.
+--- Ends what is present and starts what is new; each time those that have been found
+--- since the last time. Waits.
 ---@param transaction ahost.ReloadTransaction
 ---@return true? ok
 ---@return ahost.Error? err
 function Exclusive:start(transaction)
-  if not next(self.late) or self.turn then return true end
-  self.successors = {}
+  local waiting <const> = {}
   for node in next, self.late do
+    if not self.ready[node] then waiting[#waiting + 1] = node end
+  end
+  if #waiting == 0 then return true end
+  for _, node in ipairs(waiting) do
     local ok, err = transaction:pass_on(node)
     if not ok then return nil, err end
     local old <const> = self.plan:predecessor(node)
     if old then self.successors[old] = node end
   end
-  self.turn = true
+  for _, node in ipairs(waiting) do self.ready[node] = true end
   self:stop(transaction.outgoing)
   return transaction:start()
 end

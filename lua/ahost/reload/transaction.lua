@@ -5,6 +5,7 @@ local Exclusive <const> = require "ahost.reload.exclusive"
 local dependencies <const> = require "ahost.component.dependencies"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
+local loading <const> = require "ahost.reload.loading"
 local plain <const> = require "ahost.pdict.file"
 local report <const> = require "ahost.component.report"
 local runtime <const> = require "ahost.component.runtime"
@@ -124,9 +125,16 @@ end
 
 -- The new configuration is seen by what is started for it only.
 function Transaction:stage_config()
-  self:stages(self.app.ctx)
   if self.plan.config_changed then
     runtime.override(self.stage_of[self.app.ctx], "config", self.plan.values)
+  end
+end
+
+-- Where something goes and nothing comes, the commit has to take it out, too.
+function Transaction:stage_homes()
+  for node in next, self.plan.outgoing do
+    local home <const> = starting.home_of(self.app, node)
+    if home:state() == "open" and not runtime.replaced(home) then self:stages(home) end
   end
 end
 
@@ -149,16 +157,23 @@ function Transaction:mark(is_replaced)
   end
 end
 
--- Those who have looked up meanwhile what is replaced are taken in. -> true | nil, err
+-- Takes in those who have looked up meanwhile what is replaced. -> true | nil, err
+function Transaction:complete()
+  local stage <const> = self.stage_of[self.app.ctx]
+  return loading.run(self.app, stage, self.plan.complete, self.plan)
+end
+
+-- Stages until nobody is left to be taken in. -> true | nil, err
 function Transaction:stage()
   local count
   repeat
     count = #self.plan:new_nodes()
     self:mark(true)
+    self:stage_homes()
     self:order()
     local ok, err = self:stage_all()
     if ok then ok, err = self.exclusive:start(self) end
-    if ok then ok, err = self.plan:complete() end
+    if ok then ok, err = self:complete() end
     if not ok then return nil, err end
   until #self.plan:new_nodes() == count
   return true
@@ -329,18 +344,19 @@ end
 --- Carries the plan out. Waits for the commit, not for what is old.
 ---@param app ahost.Application
 ---@param plan ahost.ReloadPlan
+---@param stage ahost.Context    of the application's resources; ended if it fails
 ---@return true? ok
 ---@return ahost.Error? err
 ---@return ahost.ReloadTransaction self
-function transaction.run(app, plan)
+function transaction.run(app, plan, stage)
   local self <const> = setmetatable({
     app = app,
     plan = plan,
     fresh = {},
     began = {},
     seconds = {},
-    stage_of = {},
-    stages_made = {},
+    stage_of = { [app.ctx] = stage },
+    stages_made = { stage },
     withdrawn = {},
     exclusive = Exclusive.new(app, plan),
   }, Transaction)
