@@ -29,16 +29,56 @@ components:
       c = files.value("1", "thing"),
     }, WITH)
     local p <const> = running:instance "p"
-    assert.equal(1, p.ctx:get "thing")
+    assert.equal(1, #p.ctx:resources "thing")
     files:write("app.yaml", WITHOUT)
     assert.is_true(running:reload().ok)
     assert.equal(p, running:instance "p")
-    assert.is_nil(p.ctx:get "thing")
+    assert.equal(0, #p.ctx:resources "thing")
     files:write("app.yaml", WITH)
     files:write("c.lua", files.value("2", "thing"))
     local report <const> = running:reload()
     assert.is_true(report.ok, report.err)
     assert.equal(2, p.ctx:get "thing")
+  end)
+end)
+
+describe("an isolated component", function()
+  it("that holds what one below it has published is replaced with that", function()
+    local files <close> = reloading_files()
+    local holder <const> = [[
+      return {
+        isolated = true,
+        start = function(self, ctx)
+          self.x = ctx:get "x"
+          ctx:publish("own", 1)
+          self.own = ctx:get "own"
+        end,
+      }
+    ]]
+    local running <close> = files:start_configured({
+      p = holder,
+      q = holder,
+      r = files.value("1", "x"),
+      s = "return {}",
+    }, [[
+components:
+  p:
+    type: ./p.lua
+    components:
+      q: {type: ./q.lua, components: {r: {type: ./r.lua}, s: {type: ./s.lua}}}
+      r: {type: ./r.lua}
+]])
+    for i = 2, 4 do
+      files:write("r.lua", files.value(i, "x"))
+      assert.is_true(running:reload().ok)
+      assert.equal(i, running:instance("p").x)
+      assert.equal(i, running:instance("p.q").x)
+    end
+    local p <const>, q <const> = running:instance "p", running:instance "p.q"
+    files:write("s.lua", "return { }")
+    assert.is_true(running:reload().ok)
+    assert.equal(p, running:instance "p")
+    assert.equal(q, running:instance "p.q")
   end)
 end)
 
