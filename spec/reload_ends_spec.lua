@@ -119,6 +119,57 @@ describe("an exclusive component", function()
   end)
 end)
 
+describe("a component that is removed with an exclusive one that it uses", function()
+  local USER <const> = [[
+    local shared <const> = require "spec.shared"
+    return {
+      start = function(self, ctx)
+        self.value = ctx:request "value"
+        self.found = self.saved
+        ctx:on_close(function() table.insert(shared, "user ends") end)
+      end,
+      save = function(self) return "saved" end,
+    }
+  ]]
+  local OWNER <const> = [[
+    local shared <const> = require "spec.shared"
+    return {
+      exclusive = true,
+      start = function(self, ctx)
+        ctx:publish("value", {})
+        ctx:on_close(function() table.insert(shared, "owner ends") end)
+      end,
+    }
+  ]]
+
+  local function start(files)
+    return files:start_configured({ user = USER, owner = OWNER },
+      "components: {user: {type: ./user.lua}, owner: {type: ./owner.lua}}\n")
+  end
+
+  it("ends before it", function()
+    local files <close> = reloading_files()
+    local running <close> = start(files)
+    files:write("app.yaml", "components: {owner: {type: ./owner.lua}}\n")
+    files:write("owner.lua", OWNER .. " ")
+    assert.is_true(running:reload().ok)
+    assert.same({ "user ends", "owner ends" }, shared)
+    assert.is_nil(running:instance "user")
+  end)
+
+  it("is started again with it when the reload fails", function()
+    local files <close> = reloading_files()
+    local running <close> = start(files)
+    files:write("app.yaml", "components: {owner: {type: ./owner.lua}}\n")
+    files:write("owner.lua", "return { start = function() error 'no' end }")
+    assert.is_false(running:reload().ok)
+    assert.same({ "user ends", "owner ends" }, shared)
+    local user <const> = running:instance "user"
+    assert.equal(running:require "value", user.value)
+    assert.equal("saved", user.found)
+  end)
+end)
+
 -- ---- what grows ----------------------------------------------------------------------
 
 describe("contexts of reloads", function()

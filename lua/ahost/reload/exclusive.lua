@@ -12,6 +12,8 @@ local tree <const> = require "ahost.component.tree"
 ---@class ahost.ReloadExclusive
 ---@field late table<ahost.ComponentNode, boolean>    new ones that are started late
 ---@field ready table<ahost.ComponentNode, boolean>   those of them that may start by now
+---@field going table<ahost.ComponentNode, boolean>   present ones without a successor that
+---  hold what these have
 ---@field stopped ahost.ComponentNode[]               present ones that have ended
 local Exclusive <const> = {}
 Exclusive.__index = Exclusive
@@ -25,6 +27,7 @@ function Exclusive.new(app, plan)
     plan = plan,
     late = {},
     ready = {},
+    going = {},
     stopped = {},
     saved = {},
     successors = {},
@@ -43,6 +46,7 @@ end
 function Exclusive:find(transaction)
   local plan <const>, by_path <const> = self.plan, {}
   for _, node in ipairs(plan:new_nodes()) do by_path[node.path] = node end
+  local add_holders
   local function add(node)
     if not node or self.late[node] or plan:keeps(node) then return end
     if node.state == "started" then return end -- it was no part of this before
@@ -50,8 +54,16 @@ function Exclusive:find(transaction)
     add(node.parent)
     for _, child in ipairs(plan:children(node)) do add(child) end
     local old <const> = plan:predecessor(node)
-    for _, holder in ipairs(old and transaction.dependants[old] or {}) do
-      add(by_path[holder.path])
+    if old then add_holders(old) end
+  end
+  function add_holders(old)
+    for _, holder in ipairs(transaction.dependants[old] or {}) do
+      if by_path[holder.path] then
+        add(by_path[holder.path])
+      elseif not self.going[holder] then
+        self.going[holder] = true
+        add_holders(holder)
+      end
     end
   end
   for _, node in next, by_path do
@@ -64,9 +76,10 @@ end
 function Exclusive:stop(outgoing)
   for _, old in ipairs(outgoing) do
     local node <const> = self.successors[old]
-    if node and old.ctx and old.ctx:state() ~= "closed" then
+    local is_to_end <const> = node ~= nil or self.going[old]
+    if is_to_end and old.ctx and old.ctx:state() ~= "closed" then
       self.stopped[#self.stopped + 1] = old
-      self.saved[old] = node.instance.saved
+      if node then self.saved[old] = node.instance.saved end
       old.keeper, old.ended = {}, true
       runtime.keep_sockets(old.ctx)
       local ok, failures = old.ctx:close()
@@ -91,6 +104,11 @@ function Exclusive:start(transaction)
     if not ok then return nil, err end
     local old <const> = self.plan:predecessor(node)
     if old then self.successors[old] = node end
+  end
+  for old in next, self.going do
+    local ok, data = transaction.saved_by(old)
+    if not ok then return nil, data end
+    self.saved[old] = data
   end
   for _, node in ipairs(waiting) do self.ready[node] = true end
   self:stop(transaction.outgoing)

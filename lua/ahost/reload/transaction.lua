@@ -83,8 +83,11 @@ local function call(node, method, ...)
   return failure("%s failed in %s: %s", tree.describe(node), method, tostring(result))
 end
 
--- -> true, copy | nil, err
-local function saved_by(node)
+-- What a present component saves, if it does. -> true, copy | nil, err
+function Transaction.saved_by(node)
+  if node.state ~= "started" or not (is_open(node.ctx) and node.component.save) then
+    return true
+  end
   local ok, data = call(node, "save")
   if not ok or data == nil then return ok, data end
   local is_plain, bytes = pcall(plain.encode, data)
@@ -101,7 +104,7 @@ function Transaction:pass_on(node)
   if not (old and old.state == "started" and is_open(old.ctx) and old.component.save) then
     return true
   end
-  local ok, data = saved_by(old)
+  local ok, data = self.saved_by(old)
   if not ok then
     self.culprit = node
     return nil, data
