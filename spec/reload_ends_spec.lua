@@ -82,6 +82,36 @@ components:
   end)
 end)
 
+describe("what is below an isolated component", function()
+  local IN <const> = [[
+components:
+  p: {type: ./p.lua, isolated: true, components: {c: {type: ./c.lua}}}
+]]
+
+  it("is replaced when that is isolated no more, and serves on", function()
+    local files <close> = reloading_files()
+    local running <close> = files:start_configured({
+      p = "return {}",
+      c = [[
+        return {
+          start = function(self, ctx)
+            self.ctx = ctx
+            ctx:publish("x", 1)
+          end,
+        }
+      ]],
+    }, IN)
+    for _, is_isolated in ipairs { false, true, false } do
+      files:write("app.yaml", IN:gsub("isolated: true", "isolated: "
+        .. tostring(is_isolated)))
+      assert.is_true(running:reload().ok)
+      for _ = 1, 10 do task.yield() end
+      assert.equal("open", running:instance("p.c").ctx:state())
+      assert.equal(is_isolated and 0 or 1, #running.ctx:resources "x")
+    end
+  end)
+end)
+
 describe("an exclusive component", function()
   local EXCLUSIVE <const> = [[
     local shared <const> = require "spec.shared"

@@ -11,9 +11,9 @@ local tree <const> = require "ahost.component.tree"
 
 ---@class ahost.ReloadExclusive
 ---@field late table<ahost.ComponentNode, boolean>    new ones that are started late
----@field ready table<ahost.ComponentNode, boolean>   those of them that may start by now
----@field going table<ahost.ComponentNode, boolean>   present ones without a successor that
----  hold what these have
+---@field ready table<ahost.ComponentNode, boolean>   those of them that may start
+---@field going table<ahost.ComponentNode, boolean>   present ones without a successor
+---  that hold what these have
 ---@field stopped ahost.ComponentNode[]               present ones that have ended
 local Exclusive <const> = {}
 Exclusive.__index = Exclusive
