@@ -7,6 +7,7 @@
 local context <const> = require "ahost.context"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
+local loading <const> = require "ahost.reload.loading"
 local plans <const> = require "ahost.reload.plan"
 local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
@@ -139,11 +140,22 @@ end
 local function attempt(app, asked, force)
   local values, keys = read(app)
   if not values then return nil, keys end
-  local plan, err, partial = plans.new(app, values, keys, asked)
+  if app.ctx:state() ~= "open" then
+    return nil, errors.new("FAILED", "the application ends")
+  end
+  local done
+  local stage <const> = runtime.stage(app.ctx)
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      if not (done and done.committed) then stage:close() end
+    end,
+  })
+  local plan, err, partial = loading.run(app, stage, plans.new, app, values, keys, asked)
   if not plan then return nil, err, partial end
   if plan:is_empty() then return true, nil, plan end
   drain.make_room(app, plan.outgoing, force)
-  local ok, failure, done = transaction.run(app, plan)
+  local ok, failure
+  ok, failure, done = transaction.run(app, plan, stage)
   return ok, failure, plan, done
 end
 

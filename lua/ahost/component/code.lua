@@ -32,20 +32,42 @@ code.shared.env = _G
 
 -- ---- globals -------------------------------------------------------------------------
 
--- What `require` raises for an error of ahost.reference.
-local function raise(name, err)
-  if err.code == "NOTFOUND" and err.searched then
-    error(("module '%s' not found:\n\t%s"):format(name, err.searched), 0)
-  end
-  error(err.value ~= nil and err.value or err.message, 0)
+-- `require` of what is shared. -> value, from | nil, nil, that there is no such module:
+-- whoever has asked for it says where
+local function load_shared(name)
+  local ok, value, from = pcall(require, name)
+  if ok then return value, from end
+  local is_missing <const> = type(name) == "string" and type(value) == "string"
+    and value:find(("module '%s' not found:"):format(name), 1, true) == 1
+  if is_missing then return nil, nil, value end
+  error(value, 0)
 end
 
 -- `require` of what is loaded here. Unlike the original it may wait.
+-- -> value, from | nil, nil, that there is no such module
 local function load_module(self, name)
-  if not self:find(name) then return require(name) end
+  if not self:find(name) then return load_shared(name) end
   local value, from = require("ahost.reference").load(name, { code = self })
-  if value == nil then raise(name, from) end
-  return value, from
+  if value ~= nil then return value, from end
+  error(from.value ~= nil and from.value or from.message, 0)
+end
+
+-- What compiles for the globals of who calls it does so for these.
+function Code:add_loaders(env)
+  function env.load(chunk, name, mode, ...)
+    if select("#", ...) > 0 then return load(chunk, name, mode, ...) end
+    return load(chunk, name, mode, env)
+  end
+  function env.loadfile(path, mode, ...)
+    if path then self.files[path] = code.fingerprint(path) end
+    if select("#", ...) > 0 then return loadfile(path, mode, ...) end
+    return loadfile(path, mode, env)
+  end
+  function env.dofile(path)
+    local chunk <const>, problem <const> = env.loadfile(path)
+    if not chunk then error(problem, 0) end
+    return chunk()
+  end
 end
 
 --- The globals: its own, falling back to the shared ones.
@@ -57,8 +79,11 @@ function Code:globals()
   function env.require(name)
     local value <const> = self.loaded[name]
     if value ~= nil then return value, self.paths[name] end
-    return load_module(self, name)
+    local found <const>, from <const>, problem <const> = load_module(self, name)
+    if problem then error(problem, 2) end
+    return found, from
   end
+  self:add_loaders(env)
   self.env = env
   return env
 end
@@ -112,7 +137,7 @@ function Code:compile(path)
   local file <close>, problem = io.open(path, "r")
   if not file then return nil, "cannot open file " .. problem end
   local text, failure = file:read "a"
-  if not text then return nil, ("cannot read file %s"):format(failure) end
+  if not text then return nil, ("cannot read file %s: %s"):format(path, failure) end
   self.files[path] = core.fingerprint(text)
   return load(strip(text), "@" .. path, "t", self:globals())
 end
