@@ -35,7 +35,8 @@ local function is_whole(data)
 end
 
 function actions.write(world)
-  expect(world, "write", bounded(fs.write, path(world), ("line\n"):rep(world.random(9999)),
+  local data <const> = ("line\n"):rep(world.random(9999))
+  expect(world, "write", bounded(fs.write, path(world), data,
     { append = world.random(2) == 1 }))
 end
 
@@ -67,7 +68,9 @@ function actions.names(world)
   expect(world, "exists", fs.exists(name))
 end
 
-function actions.rename(world) expect(world, "rename", fs.rename(path(world), path(world))) end
+function actions.rename(world)
+  expect(world, "rename", fs.rename(path(world), path(world)))
+end
 
 function actions.mkdir(world)
   expect(world, "mkdir", fs.mkdir(world.directory .. "/dir/deep", { parents = true }))
@@ -110,7 +113,8 @@ end
 
 -- Some close it, some leave that to the collector or the context.
 function actions.open(world)
-  local file, err = bounded(fs.open, path(world), world:pick { "r", "r+", "w", "w+", "a" })
+  local mode <const> = world:pick { "r", "r+", "w", "w+", "a" }
+  local file, err = bounded(fs.open, path(world), mode)
   if not expect(world, "open", file, err) then return end
   local beside <const> = world.random(3) == 1 and task.spawn(use, world, file, 3)
   use(world, file, world.random(6))

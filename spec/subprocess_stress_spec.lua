@@ -64,7 +64,9 @@ end
 
 local methods <const> = {
   function(world, child) return child:wait(world.random(4) / 1000) end,
-  function(world, child) return child:kill(world:pick { "TERM", "STOP", "CONT", "USR1" }) end,
+  function(world, child)
+    return child:kill(world:pick { "TERM", "STOP", "CONT", "USR1" })
+  end,
   function(_, child) return child.stdin and child.stdin:write "text\n" end,
   function(_, child) return child.stdin and child.stdin:shutdown() end,
   function(world, child)
