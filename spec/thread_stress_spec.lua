@@ -46,8 +46,8 @@ end
 
 function actions.exhaust(world)
   local result <const>, err = world.pool:call(function()
-    local all = ""
-    while true do all = all .. ("x"):rep(100000) end
+    local all <const> = {}
+    while #all < math.huge do all[#all + 1] = ("x"):rep(100000) .. #all end
   end)
   if result ~= nil or not (" ENOMEM " .. CODES):find(err.code, 1, true) then
     world:wrong("exhaust: %s %s", result, err)
