@@ -205,6 +205,13 @@ static int core_pool(lua_State *L) {
     return 1;
 }
 
+/* core.default_size() -> how many threads the pool of thread.call has */
+static int core_default_size(lua_State *L) {
+    uint32_t size = ahost__of(L)->defaults.callers;
+    lua_pushinteger(L, size != 0 ? size : uv_available_parallelism());
+    return 1;
+}
+
 static int pool_tostring(lua_State *L) {
     const ahost__executor *e = ahost__check_executor(L);
     lua_pushfstring(L, "thread pool: %s", e->name);
@@ -222,11 +229,15 @@ static const luaL_Reg methods[] = {{"call", ahost__pool_call}, {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__gc", pool_gc}, {"__tostring", pool_tostring}, {NULL, NULL}};
 
-static const luaL_Reg functions[] = {
-    {"pool", core_pool},       {"shut", core_shut},
-    {"cancel", core_cancel},   {"drain", core_drain},
-    {"release", core_release}, {"caller", ahost__pool_caller},
-    {"cancelled", cancelled},  {NULL, NULL}};
+static const luaL_Reg functions[] = {{"pool", core_pool},
+                                     {"default_size", core_default_size},
+                                     {"shut", core_shut},
+                                     {"cancel", core_cancel},
+                                     {"drain", core_drain},
+                                     {"release", core_release},
+                                     {"caller", ahost__pool_caller},
+                                     {"cancelled", cancelled},
+                                     {NULL, NULL}};
 
 int ahost__open_thread(lua_State *L) {
     luaL_newlib(L, functions);
