@@ -44,7 +44,8 @@ schema.keys = {
     type = "integer",
     min = 1,
     max = 1024,
-    doc = "threads for files, and for the names of hosts (4 each)",
+    doc = "threads for files, for the names of hosts (4 each), and for thread.call (one "
+      .. "for each processor)",
   },
   workers = workers.option,
   logging = {
