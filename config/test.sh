@@ -147,6 +147,7 @@ stage() {
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-suppressions=$PWD/config/tsan.supp}"
 
 sh config/packages/install.sh build test reference || exit 1
 [ $# -gt 0 ] || set -- plain examples asan gcstress fuzz lint
