@@ -213,7 +213,8 @@ static int limits(lua_State *L) {
         .line = (uint32_t)limit(L, "line", h->defaults.line),
         .events = limit(L, "events", h->defaults.events),
         .items = limit(L, "items", h->defaults.items),
-        .threads = (uint32_t)limit(L, "threads", h->defaults.threads)};
+        .threads = (uint32_t)limit(L, "threads", h->defaults.threads),
+        .callers = (uint32_t)limit(L, "threads", h->defaults.callers)};
     if (h->fs != NULL)
         ahost__pool_limit(h->fs->pool, h->defaults.threads);
     return 0;

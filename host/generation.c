@@ -156,10 +156,10 @@ int ahost__runtime_replace(lua_State *L) {
     return 0;
 }
 
-/* runtime.replaced(ctx) -> whether it is to end with the next commit, or has
- * been followed by another generation */
+/* runtime.replaced(ctx) -> whether its component is to end with the next
+ * commit, or has been followed by another generation */
 int ahost__runtime_replaced(lua_State *L) {
-    lua_pushboolean(L, ahost__check_context(L, 1)->replaced);
+    lua_pushboolean(L, ahost__context_is_replaced(ahost__check_context(L, 1)));
     return 1;
 }
 

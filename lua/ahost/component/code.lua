@@ -4,7 +4,8 @@
 -- who have read it, and nobody else.
 --
 -- Modules of ahost, those that are installed on the machine, those in C and those that
--- the program has loaded itself are shared.
+-- the program has loaded itself are shared; but those that a script has loaded which
+-- returns a component are that component's.
 
 local core <const> = require "ahost.component.code.core"
 
@@ -102,16 +103,24 @@ local function is_installed(path)
   return false
 end
 
+-- What the script has loaded that returned a component, if one has.
+local of_script
+
+-- The file of a module of the application.
+local function search(name)
+  if package.preload[name] or name == "ahost" or name:find "^ahost%." then return nil end
+  local path <const> = package.searchpath(name, package.path)
+  return path and not is_installed(path) and path or nil
+end
+
 --- The file of a module that is to be loaded here.
 ---@param name string
 ---@return string? path    nil: the module is shared, or there is none
 function Code:find(name)
-  if self == code.shared or package.loaded[name] ~= nil or package.preload[name]
-    or name == "ahost" or name:find "^ahost%." then
-    return nil
-  end
-  local path <const> = package.searchpath(name, package.path)
-  return path and not is_installed(path) and path or nil
+  local is_loaded <const> = package.loaded[name] ~= nil
+  if self == code.shared or is_loaded and not of_script then return nil end
+  local path <const> = search(name)
+  return path and (not is_loaded or of_script.files[path]) and path or nil
 end
 
 -- Without what only programs for text editors and shells understand.
@@ -140,6 +149,40 @@ function code.fingerprint(path)
   local file <close> = io.open(path, "r")
   local text <const> = file and file:read "a"
   return text and core.fingerprint(text)
+end
+
+-- ---- scripts -------------------------------------------------------------------------
+
+local STANDARD <const> = { _G = true, package = true, coroutine = true, table = true,
+  io = true, os = true, string = true, math = true, utf8 = true, debug = true }
+
+-- What `require` finds from now on is noted, too.
+local function note_modules(self)
+  for i, searcher in ipairs(package.searchers) do
+    package.searchers[i] = function(name)
+      local loader, from = searcher(name)
+      if type(loader) == "function" and from and from == search(name) then
+        self.files[from] = code.fingerprint(from)
+      end
+      return loader, from
+    end
+  end
+end
+
+--- The code of a script that has run as the program, with the shared globals and modules.
+---@param path string
+---@return ahost.Code
+function code.of_script(path)
+  local self <const> = code.new()
+  self.loaded, self.env = package.loaded, _G
+  self.files[path] = code.fingerprint(path)
+  for name in next, package.loaded do
+    local from <const> = not STANDARD[name] and search(name)
+    if from then self.files[from] = code.fingerprint(from) end
+  end
+  note_modules(self)
+  of_script = self
+  return self
 end
 
 -- ---- whose code runs -----------------------------------------------------------------

@@ -279,6 +279,7 @@ function plan.new(app, values, keys, asked)
     dirty = {},
     entries = {},
     reasons = {},
+    roots = {},
     outgoing = {},
     config_changed = not changes.same(app.config, values),
   }, Plan)
@@ -287,9 +288,10 @@ function plan.new(app, values, keys, asked)
   end
   local ok, err = self:mark(asked)
   if not ok then return nil, err, self end
-  local built, wrong = app:build_again(self)
+  local built, wrong, partial = app:build_again(self)
+  self.draft = built or partial
+  self.roots = self.draft and self.draft.wired and self.draft:roots() or {}
   if not built then return nil, wrong, self end
-  self.draft, self.roots = built, built:roots()
   ok, err = self:complete()
   if not ok then return nil, err, self end
   return self

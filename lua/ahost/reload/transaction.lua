@@ -263,7 +263,9 @@ function Transaction:swap()
   local app <const>, plan <const> = self.app, self.plan
   for node in next, plan.outgoing do
     node.keeper, node.ended = {}, true
-    if node.starting then node.starting:replace() end
+    -- What drains is to hold nothing that was above or below it.
+    node.children = {}
+    if node.starting then node.starting:replace() else node.parent = nil end
   end
   for node, entry in next, plan.entries do
     node.raw, node.parent, node.children = entry.raw, entry.parent, entry.children
