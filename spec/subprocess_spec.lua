@@ -477,6 +477,21 @@ describe("a host that stops", function()
     assert.is_true(is_gone(pid))
   end)
 
+  it("waits for as long as it is told", function()
+    local result <const> = subprocess.shell(([[
+      cat >$(dirname $0)/s.lua <<'END'
+      local process = require "ahost.process"
+      -- in milliseconds more than 32 bits
+      require "ahost.component.runtime".stop_timeout(2 ^ 32 / 1000)
+      local child = process.spawn {
+        "sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done" }
+      child.stdout:read_line()
+      print(child:close().status)
+END
+      $ahost $(dirname $0)/s.lua]]))
+    assert.same({ status = 0, out = "3\n", err = "" }, result)
+  end)
+
   it("kills those that ignore TERM", function()
     local result <const>, pid <const> = run(([[
       local child = process.spawn { "sh", "-c", "SCRIPT", stop_timeout = 0.2,
