@@ -27,6 +27,8 @@ enum {
     LAST_GRACE = 1000   /* after SIGKILL, for the end of the host */
 };
 
+enum { LONGEST_GRACE = 30 * 24 * 3600 }; /* seconds from TERM to KILL */
+
 /* ---- SIGCHLD ------------------------------------------------------------ */
 
 static int same_disposition(const struct sigaction *a,
@@ -181,15 +183,18 @@ static void on_exit(uv_process_t *process, int64_t status, int number) {
     ahost__ready_run(h);
 }
 
-static double grace(const ahost__child *c) {
-    double most = c->host->stop_timeout;
-    return c->stop_timeout >= 0 && c->stop_timeout < most ? c->stop_timeout
-                                                          : most;
+/* Milliseconds; a month is as good as any more. */
+static unsigned grace(const ahost__child *c) {
+    double seconds = c->host->stop_timeout;
+    if (c->stop_timeout >= 0 && c->stop_timeout < seconds)
+        seconds = c->stop_timeout;
+    return (unsigned)((seconds < LONGEST_GRACE ? seconds : LONGEST_GRACE) *
+                      1e3);
 }
 
 /* Asks it to end: TERM now, KILL later. */
 static void ask_to_end(ahost__child *c) {
-    unsigned milliseconds = (unsigned)(grace(c) * 1e3);
+    unsigned milliseconds = grace(c);
     if (c->over || c->ending)
         return;
     c->ending = 1;

@@ -273,6 +273,9 @@ describe("fs.temporary", function()
   it("raises for options that there are not", function()
     assert.error_matches(function() fs.temporary { dir = "x" } end,
       "unknown option 'dir'")
+    assert.error_matches(function() fs.temporary { true } end, "unknown option '1'")
+    assert.error_matches(function() fs.temporary "dir" end,
+      "a table of options is expected, got string")
     assert.error_matches(function() fs.temporary { type = "socket" } end, "option 'type'")
     assert.error_matches(function() fs.temporary { prefix = "a/b" } end,
       "without slashes")

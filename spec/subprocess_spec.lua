@@ -120,7 +120,7 @@ describe("process.run", function()
   it("lets go of input that nobody reads, whoever holds the other end", function()
     local before <const> = count_descriptors()
     local _, err = process.run {
-      "sh", "-c", "exec 3<&0; sleep 3 <&3 >/dev/null 2>&1 &", group = false,
+      "sh", "-c", "exec 3<&0; sleep 9 <&3 >/dev/null 2>&1 &", group = false,
       stdin = ("x"):rep(200000), timeout = 0.1,
     }
     assert.equal("TIMEDOUT", err.code)
@@ -470,6 +470,21 @@ describe("a host that stops", function()
       print(process.spawn { "sleep", "1000" }.pid)]]
     assert.equal(0, result.status, result.stderr)
     assert.is_true(is_gone(pid))
+  end)
+
+  it("waits for as long as it is told", function()
+    local result <const> = subprocess.shell(([[
+      cat >$(dirname $0)/s.lua <<'END'
+      local process = require "ahost.process"
+      -- in milliseconds more than 32 bits
+      require "ahost.component.runtime".stop_timeout(2 ^ 32 / 1000)
+      local child = process.spawn {
+        "sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done" }
+      child.stdout:read_line()
+      print(child:close().status)
+END
+      $ahost $(dirname $0)/s.lua]]))
+    assert.same({ status = 0, out = "3\n", err = "" }, result)
   end)
 
   it("kills those that ignore TERM", function()

@@ -28,9 +28,12 @@ local TEMPORARY <const> = { directory = "string", prefix = "string", type = "str
 local TYPES <const> = { file = true, directory = true }
 
 local function check_temporary(opts)
+  if type(opts) ~= "table" then
+    error(("a table of options is expected, got %s"):format(type(opts)), 3)
+  end
   for name, value in pairs(opts) do
     local expected <const> = TEMPORARY[name]
-    if not expected then error(("unknown option '%s'"):format(name), 3) end
+    if not expected then error(("unknown option '%s'"):format(tostring(name)), 3) end
     if type(value) ~= expected then
       error(("option '%s': a %s is expected"):format(name, expected), 3)
     end

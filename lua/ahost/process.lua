@@ -83,8 +83,16 @@ function Run:follow(fn, ...)
 end
 
 -- A program that does not want to read all is none the worse for it.
-local function feed(_, stream, input)
-  if stream:write(input) then stream:shutdown() else stream:close(0) end
+local UNREAD <const> = { EPIPE = true, ECONNRESET = true }
+
+-- Writes the input. A part of it must not pass for the whole.
+local function feed(self, stream, input)
+  local ok, err = stream:write(input)
+  if ok then ok, err = stream:flush() end
+  if ok then ok, err = stream:shutdown() end
+  if ok then return end
+  if not UNREAD[err.code] then self:finish(err) end
+  stream:close(0)
 end
 
 -- Gathers an output, up to `limit` bytes.
