@@ -52,7 +52,7 @@ build() {
 
 # c_tests PRESET
 c_tests() {
-    run ctest --preset "$1"
+    run ctest --preset "$1" -j "$(nproc)"
     status=$?
     set -- $(sed -n \
         's/.* \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log") 0 0

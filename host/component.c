@@ -213,7 +213,8 @@ static int limits(lua_State *L) {
         .line = (uint32_t)limit(L, "line", h->defaults.line),
         .events = limit(L, "events", h->defaults.events),
         .items = limit(L, "items", h->defaults.items),
-        .threads = (uint32_t)limit(L, "threads", h->defaults.threads)};
+        .threads = (uint32_t)limit(L, "threads", h->defaults.threads),
+        .callers = (uint32_t)limit(L, "threads", h->defaults.callers)};
     if (h->fs != NULL)
         ahost__pool_limit(h->fs->pool, h->defaults.threads);
     return 0;
@@ -239,6 +240,7 @@ static const luaL_Reg functions[] = {
     {"commit", ahost__stage_commit},
     {"announce", ahost__stage_announce},
     {"replace", ahost__runtime_replace},
+    {"replaced", ahost__runtime_replaced},
     {"activate", ahost__runtime_activate},
     {"retire", ahost__runtime_retire},
     {"serves", ahost__runtime_serves},

@@ -49,6 +49,7 @@ typedef struct ahost__defaults {
     lua_Integer events;   /* waiting for an iterator or a subscriber */
     lua_Integer items;    /* in a queue */
     uint32_t threads;     /* for files */
+    uint32_t callers;     /* threads of thread.call; 0: one a processor */
 } ahost__defaults;
 
 struct ahost {

@@ -383,14 +383,19 @@ static void wait_until(ahost__pool *pool, uint64_t end) {
     uv_mutex_unlock(&pool->mutex);
 }
 
-/* Gives up what is not done. */
+static void abandon_all(ahost__link *works) {
+    ahost__link *link;
+    while ((link = ahost__list_shift(works)) != NULL)
+        work_of(link)->abandoned(work_of(link));
+}
+
+/* Gives up what is not done, and what has been since that was looked at. */
 static size_t abandon(ahost__pool *pool) {
     size_t left = pool->outstanding;
-    ahost__link *link;
     uv_mutex_lock(&pool->mutex);
     pool->abandoned = pool->quits = 1;
-    while ((link = ahost__list_shift(&pool->queue)) != NULL)
-        work_of(link)->abandoned(work_of(link));
+    abandon_all(&pool->queue);
+    abandon_all(&pool->done);
     pool->queued = 0;
     let_go_of_threads(pool);
     uv_cond_broadcast(&pool->change);

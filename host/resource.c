@@ -133,7 +133,7 @@ static int resource_get(lua_State *L) {
     else
         ctx = *box;
     owner = ahost__find_resource(L, ctx);
-    if (owner != NULL && owner != ctx)
+    if (owner != NULL)
         ahost__resource_hold(L, ctx, owner);
     if (resolve_found(L, owner) == 0)
         lua_pushnil(L);

@@ -33,8 +33,9 @@ local function start(components, config)
   return testing.host { config = values, directory = folder }
 end
 
-local function value(text)
-  return ("return { start = function(_, ctx) ctx:publish('value', %s) end }"):format(text)
+local function value(text, key)
+  return ("return { start = function(_, ctx) ctx:publish('%s', %s) end }"):format(
+    key or "value", text)
 end
 
 describe("a reload", function()
@@ -54,6 +55,19 @@ describe("a reload", function()
     assert.equal("reloaded", report.components.a.what)
     assert.equal(2, report.components.a.generation)
     assert.equal(2, host:require "value")
+  end)
+
+  it("tells of each component what is wrong with it", function()
+    local host <close> = start { a = value "1", b = value("2", "other"), c = "return {}" }
+    write("a.lua", "return {")
+    write("b.lua", "return 1")
+    write("c.lua", "return {  }")
+    local report <const> = host:reload()
+    assert.match("a.lua:1", report.components.a.err)
+    assert.match("is a number, not a component", report.components.b.err)
+    assert.is_nil(report.components.b.err:find "a.lua:1")
+    assert.is_nil(report.components.c.err)
+    assert.is_false(report.components.c.ok)
   end)
 
   it("keeps the old one when the new one does not compile", function()
@@ -315,6 +329,52 @@ describe("connections", function()
     local old <const> = host.app.draining.a[1]
     old.over:wait()
     assert.is_nil(host.app.draining.a)
+  end)
+
+  it("do not keep what was below their component", function()
+    write("b.lua", "return {}")
+    local host <close> = start({ a = server "old" }, {
+      components = { a = { components = { b = { type = "./b.lua" } } } },
+    })
+    local first <close> = assert(net.connect(host:require "address"))
+    assert.equal("old x", ask(first))
+    write("a.lua", server "new")
+    assert.is_true(host:reload().ok)
+    local records <close> = log.capture { passes = false }
+    write("b.lua", "return {} -- another")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    for _, record in ipairs(records.records) do
+      assert.not_equal("warning", record.level, record.text)
+    end
+    assert.equal("old x", ask(first))
+    first:close()
+  end)
+
+  it("do not keep what was above their component", function()
+    write("b.lua", server "old")
+    local host <close> = start({ a = "return {}" }, {
+      components = { a = { components = { b = { type = "./b.lua" } } } },
+    })
+    local first <close> = assert(net.connect(host:require "address"))
+    assert.equal("old x", ask(first))
+    write("b.lua", server "new")
+    assert.is_true(host:reload().ok)
+    local records <close> = log.capture { passes = false }
+    write("a.lua", "return {} -- another")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    for _, record in ipairs(records.records) do
+      assert.not_equal("warning", record.level, record.text)
+    end
+    assert.equal("old x", ask(first))
+    first:close()
   end)
 
   it("are cut when the grace is over", function()

@@ -117,6 +117,16 @@ describe("process.run", function()
     assert.is_true(is_gone(pid))
   end)
 
+  it("lets go of input that nobody reads, whoever holds the other end", function()
+    local before <const> = count_descriptors()
+    local _, err = process.run {
+      "sh", "-c", "exec 3<&0; sleep 3 <&3 >/dev/null 2>&1 &", group = false,
+      stdin = ("x"):rep(200000), timeout = 0.1,
+    }
+    assert.equal("TIMEDOUT", err.code)
+    assert.equal(before, count_descriptors())
+  end)
+
   it("can be cancelled before the program has started", function()
     local runner <const> = task.spawn(function() process.run { "sleep", "1000" } end)
     task.yield()

@@ -240,6 +240,25 @@ describe("a program", function()
     assert.matches("a worker has 10000000 bytes", output)
   end)
 
+  it("has as many threads for thread.call as max_threads says", function()
+    assert.equal("2\nstatus 0\n", run [[
+      local task, thread = require "ahost.task", require "ahost.thread"
+      require "ahost.component.runtime".limits { threads = 2 }
+      local begun, tasks = thread.channel(9), {}
+      for i = 1, 9 do
+        tasks[i] = task.spawn(thread.call, function(b)
+          b:put(1)
+          require "ahost.thread".channel(1):get()
+        end, begun)
+      end
+      for _ = 1, 2 do begun:get() end
+      local pid = require "ahost.process".pid
+      local pipe = io.popen("cat /proc/" .. pid .. "/task/*/comm")
+      print(select(2, pipe:read("a"):gsub("ahost:default", "")))
+      for _, one in ipairs(tasks) do one:cancel() end
+    ]])
+  end)
+
   it("ends though a thread does not, and says which", function()
     local output <const> = run [[
       local task, thread = require "ahost.task", require "ahost.thread"

@@ -119,7 +119,10 @@ function Run:run(ctx, o)
   local child <const>, err <const> = start(o)
   if not child then return nil, err end
   self.ctx, self.child = ctx, child
-  if o.input then self:follow(feed, child.stdin, o.input) end
+  if o.input then
+    ctx:on_close(function() child.stdin:close(0) end) -- nobody reads the rest
+    self:follow(feed, child.stdin, o.input)
+  end
   for _, name in ipairs { "stdout", "stderr" } do
     if child[name] then self:follow(self.collect, name, child[name]) end
   end

@@ -113,7 +113,8 @@ function thread.pool(options)
   return make(context.current(), options)
 end
 
--- The pool of thread.call: the whole program's, made when it is first needed.
+-- The pool of thread.call: the whole program's, made when it is first needed, as large
+-- as `max_threads` says.
 local default
 
 local function default_pool()
@@ -122,7 +123,8 @@ local function default_pool()
   while ctx.parent do
     ctx = ctx.parent
   end
-  default = make(ctx, { name = "default" })
+  local size <const> = math.min(core.default_size(), MAX_SIZE)
+  default = make(ctx, { name = "default", size = size })
   return default
 end
 

@@ -17,9 +17,9 @@
 --- `pool` is annotated in lua/ahost/thread.lua.
 local thread = {}
 
----Calls a function in a thread of the default pool, which has one thread for each
----processor, and waits for what it returns. Raises when `fn` uses locals around it,
----when an argument or a result cannot be copied, outside a task.
+---Calls a function in a thread of the default pool, which has `max_threads` threads (one
+---for each processor), and waits for what it returns. Raises when `fn` uses locals
+---around it, when an argument or a result cannot be copied, outside a task.
 ---
 ---The function finds globals of its own, which fall back to those of its state: what one
 ---call sets, the next does not see. Modules stay loaded in a state, and states are used

@@ -44,7 +44,8 @@ schema.keys = {
     type = "integer",
     min = 1,
     max = 1024,
-    doc = "threads for files, and for the names of hosts (4 each)",
+    doc = "threads for files, for the names of hosts (4 each), and for thread.call (one "
+      .. "for each processor)",
   },
   workers = workers.option,
   logging = {
@@ -76,6 +77,11 @@ schema.keys = {
         doc = "old ones of a component at once; a further reload waits for the oldest",
       },
       on_hup = { type = "boolean", default = false, doc = "reload when SIGHUP comes" },
+      watch = {
+        type = "boolean",
+        default = false,
+        doc = "reload when a file is saved, as `ahost run --watch` does",
+      },
     },
   },
   watchdog = {
@@ -119,6 +125,7 @@ schema.keys = {
   },
   limits = {
     type = "map",
+    default = {},
     doc = "what holds where the program does not say how much",
     fields = {
       memory = {

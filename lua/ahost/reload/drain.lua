@@ -54,8 +54,17 @@ local function wait_for(app, old, deadline)
   waiting:cancel()
 end
 
+-- Nobody supervises it any more: what fails in it is told, and ends nothing else.
+local function tell_failure(app, old)
+  local has_failed, err, traceback = runtime.failure(old.ctx)
+  if not has_failed then return end
+  app.log:error("generation %d of %s failed while its connections ended: %s%s",
+    old.number, old.name, tostring(err), traceback and "\n" .. traceback or "")
+end
+
 local function finish(app, old, deadline)
   wait_for(app, old, deadline)
+  tell_failure(app, old)
   local ok, failures = old.ctx:close()
   if not ok then app:log_teardown(failures) end
   forget(app, old)
@@ -99,6 +108,8 @@ function drain.begin(app, nodes, dependants)
       end
       table.insert(list_of(app, old.path), old)
       app.outer:spawn("end of " .. old.name, finish, app, old, deadline)
+    elseif node.batch then -- it has ended already
+      app.outer:spawn("end of the stages", node.batch.release, node.batch)
     end
   end
 end
@@ -106,6 +117,12 @@ end
 --- How many old generations there are of a component.
 ---@return integer
 function drain.count(app, path) return #(app.draining[path] or {}) end
+
+-- It ends at once; so do those who use what it has published, which it waits for.
+local function cut(old)
+  for _, dependant in ipairs(old.dependants) do cut(dependant) end
+  old.cut:set()
+end
 
 --- Waits until there is room for one more old generation of each of the components; the
 --- oldest one may go on for its grace.
@@ -116,7 +133,7 @@ function drain.make_room(app, nodes, force)
   for node in next, nodes do
     while drain.count(app, node.path) >= app.keys.reload.generations do
       local oldest <const> = app.draining[node.path][1]
-      if force then oldest.cut:set() end
+      if force then cut(oldest) end
       oldest.over:wait()
     end
   end
