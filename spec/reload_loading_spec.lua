@@ -75,6 +75,33 @@ describe("code that is loaded for a reload", function()
     assert.equal(0, shared.up)
   end)
 
+  it("goes on while functions of it listen to messages", function()
+    local files <close> = reloading_files()
+    local listener <const> = [[
+      local shared = require "spec.shared"
+      local mine = {}
+      shared[#shared + 1] = mine
+      require("ahost.task").spawn(function()
+        local _ <close> = setmetatable({}, { __close = function() mine.over = true end })
+        require("ahost.task").sleep(1000)
+      end)
+      return { hear = print }
+    ]]
+    local host <close> = files:start_configured({ l = listener, a = "return {}" },
+      "components: {a: {type: ./a.lua}}\nlisten: {m: './l.lua:hear'}\n")
+    local function reload(name, text)
+      files:write(name, text)
+      assert.is_true(host:reload().ok)
+      for _ = 1, 10 do task.yield() end
+    end
+    reload("l.lua", listener .. " ")
+    reload("a.lua", "return { }")
+    assert.is_nil(shared[2].over)
+    reload("l.lua", listener)
+    assert.is_true(shared[2].over)
+    assert.is_nil(shared[3].over)
+  end)
+
   it("may fail later in a task, which is told", function()
     local files <close> = reloading_files()
     local host <close> = files:start { a = "return {}" }

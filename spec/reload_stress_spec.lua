@@ -14,7 +14,7 @@ local INNER <const> = 3 -- components below an isolated one, c11 and so on
 local LONGEST <const> = 10000 -- virtual seconds
 
 -- Each has once shown a mistake.
-local SEEDS <const> = { 1009, 1023, 1040, 1221, 1409, 1620 }
+local SEEDS <const> = { 1009, 1021, 1023, 1040, 1188, 1221, 1409, 1478, 1620, 2373 }
 
 -- ---- chance --------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ end
 -- In the end all hold what there is.
 function World:check_values(host)
   local stale
-  for _ = 1, 20 do
+  for _ = 1, 200 do
     if host.app.stopping:is_set() then return end
     stale = find_stale(host)
     if not stale or self.reloading > 0 then return end
@@ -181,7 +181,8 @@ end
 
 local function change(world, files, random)
   local number <const> = random(world.count + INNER + 1)
-  local name <const> = "c" .. (number > world.count and 9 + number - world.count or number)
+  local at <const> = number > world.count and 9 + number - world.count or number
+  local name <const> = "c" .. at
   world.version = world.version + 1
   files:write(name .. ".lua", text_of(name, world.version))
 end
@@ -282,7 +283,7 @@ describe("a random application that is reloaded at random", function()
     local clock <close> = testing.clock()
     local problems <const>, reloads = {}, 0
     local seeds <const> = table.move(SEEDS, 1, #SEEDS, 1, {})
-    for seed = tonumber(os.getenv "FROM") or 1, tonumber(os.getenv "TO") or gc_stress() and 8 or 80 do seeds[#seeds + 1] = seed end
+    for seed = 1, gc_stress() and 8 or 60 do seeds[#seeds + 1] = seed end
     for _, seed in ipairs(seeds) do
       local world <const> = run(seed)
       table.move(world.problems, 1, #world.problems, #problems + 1, problems)

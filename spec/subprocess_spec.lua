@@ -124,7 +124,7 @@ describe("process.run", function()
       stdin = ("x"):rep(200000), timeout = 0.1,
     }
     assert.equal("TIMEDOUT", err.code)
-    assert.equal(before, count_descriptors())
+    while count_descriptors() > before do task.sleep(0.001) end -- as handles close
   end)
 
   it("can be cancelled before the program has started", function()

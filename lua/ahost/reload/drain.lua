@@ -155,9 +155,15 @@ end
 ---@param app ahost.Application
 ---@param stages ahost.Context[]
 ---@param fresh ahost.ComponentNode[]
-function drain.stages(app, stages, fresh)
+---@param listens_anew boolean    the functions of `listen:` are new, too
+function drain.stages(app, stages, fresh, listens_anew)
   local batch <const> = setmetatable({ count = #fresh + 1, stages = stages }, Batch)
   for _, node in ipairs(fresh) do node.batch = batch end
+  if listens_anew then
+    local before <const> = app.listening_batch
+    app.listening_batch, batch.count = batch, batch.count + 1
+    if before then app.outer:spawn("end of the stages", Batch.release, before) end
+  end
   for _, stage in ipairs(stages) do
     app.outer:spawn("supervisor of modules", function()
       local what, err, traceback = runtime.wait(stage)

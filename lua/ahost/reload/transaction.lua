@@ -283,7 +283,7 @@ end
 function Transaction:follow()
   local app <const> = self.app
   for _, stage in ipairs(self.stages_made) do runtime.announce(stage) end
-  drain.stages(app, self.stages_made, self.fresh)
+  drain.stages(app, self.stages_made, self.fresh, self.plan.draft.listens_anew)
   drain.begin(app, self:ending(), self.dependants)
   for node, keys in next, self.plan.rebinds do
     app.outer:spawn("rebind of " .. node.path, function()
