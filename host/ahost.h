@@ -2,6 +2,7 @@
  * ahost.h - an application host: an event loop and Lua 5.4 in a library.
  *
  *     #include <ahost.h>
+ *     #include <stdio.h>
  *
  *     int main(void) {
  *         ahost_options options = {.size = sizeof(options)};
@@ -32,14 +33,20 @@
  * NULL then. Any function that needs memory may return AHOST_NO_MEMORY, and any
  * that has something done may return AHOST_ENDED, once the host has ended.
  *
- * Callbacks. The host calls the program from inside ahost_load_*, ahost_run,
- * ahost_step, ahost_call and ahost_close only (on a loop of the program's: from
- * that). In there all functions may be called but ahost_run, ahost_step,
- * ahost_call, ahost_adopt and ahost_close, which are misuse. Log functions and
- * destructors must call none.
+ * Callbacks. The host calls the program from inside its own functions only: as
+ * it runs, in ahost_run, ahost_step, ahost_call and ahost_close (on a loop of
+ * the program's: from that), and what can be done at once in ahost_load_*,
+ * ahost_emit, ahost_bus_publish, ahost_call_later and ahost_reload. In there
+ * all functions may be called but ahost_run, ahost_step, ahost_call,
+ * ahost_adopt and ahost_close, which are misuse. Log functions and destructors
+ * must call none.
  *
  * Memory. Strings that go in are copied unless it says otherwise. What is
  * handed to a callback is valid until that returns.
+ *
+ * Linking. A program that contains libahost.a and uses TLS is to be linked with
+ * -rdynamic, for that part is loaded when it is used, and needs Lua's
+ * functions.
  *
  * The library never exits, prints, forks, or touches process signals,
  * environment, standard streams or global allocators: those are the program's,

@@ -101,10 +101,10 @@ static ahost_instance *check_instance(lua_State *L,
     self->config = ahost__read_value(L, -1);
     if (self->config == NULL || self->path == NULL)
         luaL_error(L, "not enough memory");
-    close_with_context(L, 2, 4);
     lua_pushlightuserdata(L, (void *)(uintptr_t)type);
     lua_pushvalue(L, 4);
     lua_rawset(L, 1);
+    close_with_context(L, 2, 4); /* the last that may raise */
     lua_settop(L, 4);
     return self;
 }
