@@ -52,7 +52,7 @@ build() {
 
 # c_tests PRESET
 c_tests() {
-    run ctest --preset "$1"
+    run ctest --preset "$1" -j "$(nproc)"
     status=$?
     set -- $(sed -n \
         's/.* \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log") 0 0
@@ -147,6 +147,7 @@ stage() {
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-suppressions=$PWD/config/tsan.supp}"
 
 sh config/packages/install.sh build test reference || exit 1
 [ $# -gt 0 ] || set -- plain examples asan gcstress fuzz lint

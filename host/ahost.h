@@ -23,11 +23,14 @@
  * ahost_log_flush. Called elsewhere the others do nothing and return
  * AHOST_MISUSE. A program may have any number of hosts, in one thread or in
  * many: they share nothing. A value (ahost_value) belongs to no host, and to
- * one thread at a time.
+ * one thread at a time. Calls and instances belong to their host's thread.
  *
  * Results. Functions that return int return AHOST_OK or a negative code, and
- * ahost_errmsg says in words what was wrong, unless they say otherwise. NULL
- * for a host or for what must not be NULL is AHOST_MISUSE.
+ * ahost_errmsg says in words what was wrong, unless they say otherwise (in
+ * other threads, and for values, the code has to do). NULL for a host or for
+ * what must not be NULL is AHOST_MISUSE; functions that return a pointer return
+ * NULL then. Any function that needs memory may return AHOST_NO_MEMORY, and any
+ * that has something done may return AHOST_ENDED, once the host has ended.
  *
  * Callbacks. The host calls the program from inside ahost_load_*, ahost_run,
  * ahost_step, ahost_call and ahost_close only (on a loop of the program's: from
@@ -73,7 +76,7 @@ enum {
     AHOST_NOT_FOUND = -1, /* there is no such file, resource, function... */
     AHOST_SYNTAX = -2,    /* the code does not compile */
     AHOST_NO_MEMORY = -3,
-    AHOST_MISUSE = -4,   /* NULL, or a call at the wrong time or place */
+    AHOST_MISUSE = -4,   /* NULL or the like, or a call at the wrong place */
     AHOST_FAILED = -5,   /* Lua code raised an error, or a C callback failed */
     AHOST_CONFIG = -6,   /* something is wrong with the configuration */
     AHOST_ENDED = -7,    /* the host has ended, or did before this could */
@@ -253,7 +256,8 @@ AHOST_API int ahost_step(ahost *host, int milliseconds);
 AHOST_API int ahost_fd(ahost *host);
 AHOST_API int ahost_timeout(ahost *host);
 
-/* Whether the host has ended: 1 or 0. It is to be closed then. */
+/* Whether the host has ended: 1 (for NULL, too) or 0. It is to be closed then.
+ */
 AHOST_API int ahost_has_ended(const ahost *host);
 
 /* The status that the host would end with now, or has ended with. */
@@ -372,14 +376,17 @@ AHOST_API ahost_value *ahost_make_bytes(const void *bytes, size_t size);
 AHOST_API ahost_value *ahost_make_list(void);
 AHOST_API ahost_value *ahost_make_map(void);
 
-/* A copy of all of it. NULL for NULL. */
+/* A copy of all of it, yours to free. NULL for NULL, for want of memory, and of
+ * what is nested in more than 100 levels. */
 AHOST_API ahost_value *ahost_value_copy(const ahost_value *value);
 
 /* Frees it with all that is in it. NULL is fine. */
 AHOST_API void ahost_value_free(ahost_value *value);
 
 /* Puts an item at the end of a list; a field into a map, in the place of one of
- * the same name. AHOST_MISUSE: it is no list, or no map. */
+ * the same name. AHOST_MISUSE: it is no list, or no map; or the item is in one
+ * already or would contain itself, and stays as it is. AHOST_NO_MEMORY: what
+ * you give, or what you put it into, is NULL. */
 AHOST_API int ahost_list_add(ahost_value *list, ahost_value *item);
 AHOST_API int ahost_map_set(ahost_value *map, const char *name,
                             ahost_value *field);
@@ -447,9 +454,10 @@ typedef struct ahost_type {
 AHOST_API int ahost_argument_count(const ahost_invocation *call);
 
 /*
- * An argument, from 1; of the call. NULL when it is missing or of another kind
- * than asked for: the method is to return then, whatever, and an error that
- * says so is raised. With AHOST_ANY a missing one is null.
+ * An argument, from 1 to 16; of the call, valid until the method returns. NULL
+ * when it is missing or of another kind than asked for: the method is to return
+ * then, whatever, and an error that says so is raised. With AHOST_ANY a missing
+ * one is null.
  */
 AHOST_API const ahost_value *ahost_argument(ahost_invocation *call, int index,
                                             ahost_kind kind);
@@ -458,7 +466,8 @@ AHOST_API const ahost_value *ahost_argument(ahost_invocation *call, int index,
 AHOST_API void *ahost_argument_pointer(ahost_invocation *call, int index,
                                        const ahost_type *type);
 
-/* Adds a result, which is taken over; NULL is a want of memory. */
+/* Adds a result, which is taken over in any case; NULL is a want of memory,
+ * which is raised. At most 16. */
 AHOST_API int ahost_return(ahost_invocation *call, ahost_value *result);
 
 /* Says what an error is about; returns AHOST_FAILED, for `return`. `code` is
@@ -480,7 +489,7 @@ AHOST_API ahost *ahost_invocation_host(const ahost_invocation *call);
  * where that is: by the component, and withdrawn with it. Elsewhere it is there
  * for the whole host, until that ends. The pointer must be valid until
  * type->destroy is called, which is not done when this fails. AHOST_CONFLICT:
- * the key is taken.
+ * the key is taken. AHOST_MISUSE: it is no key, or the type has no size.
  */
 AHOST_API int ahost_publish(ahost *host, const char *key, void *pointer,
                             const ahost_type *type);
@@ -507,14 +516,17 @@ typedef void ahost_event_function(ahost *host, void *data, const char *name,
 typedef struct ahost_connection ahost_connection;
 
 /* Emits a signal that was published under a key. `event` is a map, or NULL.
- * Listeners have run up to their first await when it returns. */
+ * Listeners have run up to their first await when it returns; in callbacks they
+ * may run soon. What they raise is not told here. AHOST_NOT_FOUND: there is
+ * nothing of that key. AHOST_WRONG_TYPE: it is no signal. */
 AHOST_API int ahost_emit(ahost *host, const char *key,
                          const ahost_value *event);
 
 /*
  * Has `fn` called for each event of a signal that is published under a key,
  * until ahost_disconnect or until the signal's context ends. *connection, which
- * may be NULL, is set; ahost_close frees it.
+ * may be NULL, is set; ahost_close frees it. AHOST_NOT_FOUND and
+ * AHOST_WRONG_TYPE as above.
  */
 AHOST_API int ahost_connect(ahost *host, const char *key,
                             ahost_event_function *fn, void *data,
@@ -547,12 +559,15 @@ typedef void ahost_done_function(ahost *host, void *data, int code,
  * unless that is negative: it may wait, and meanwhile the host goes on as in
  * ahost_run. With `component`, the path of one ("web.sessions", "" for the
  * root), `name` is a method of it. Without (NULL) it is "module:function", or a
- * global function, "game.update". `arguments` is a list, or NULL. The first
- * result goes to *result, if that is not NULL, and is yours to free.
+ * global function, "game.update". `arguments` is a list of at most 200, or
+ * NULL, and stays yours. The first result goes to *result, if that is not NULL,
+ * and is yours to free; it is NULL on failure.
  *
  * AHOST_NOT_FOUND: there is no such thing to call. AHOST_FAILED: it raised an
- * error. AHOST_TIMED_OUT: it was cancelled. Not in callbacks, and not on a loop
- * of the program's: see ahost_call_later.
+ * error, or nothing is left that could wake it. AHOST_TIMED_OUT: its time was
+ * up, and it has been cancelled; AHOST_ENDED: by the host's end. AHOST_MISUSE:
+ * `seconds` is not a number; or it was called in a callback, or on a loop of
+ * the program's: see ahost_call_later.
  */
 AHOST_API int ahost_call(ahost *host, const char *component, const char *name,
                          const ahost_value *arguments, double seconds,

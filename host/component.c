@@ -240,6 +240,7 @@ static const luaL_Reg functions[] = {
     {"commit", ahost__stage_commit},
     {"announce", ahost__stage_announce},
     {"replace", ahost__runtime_replace},
+    {"replaced", ahost__runtime_replaced},
     {"activate", ahost__runtime_activate},
     {"retire", ahost__runtime_retire},
     {"serves", ahost__runtime_serves},

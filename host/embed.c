@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "host.h"
+#include "value.h"
 
 const char *ahost_version(void) {
     return AHOST_VERSION;
@@ -102,6 +104,22 @@ int ahost__check(ahost *h, const char *function, int needs) {
     return AHOST_OK;
 }
 
+int ahost__check_list(ahost *h, const char *function, const ahost_value *list) {
+    if (list == NULL)
+        return AHOST_OK;
+    if (list->broken)
+        return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
+    if (list->kind != AHOST_LIST)
+        return ahost__refuse(h, AHOST_MISUSE,
+                             "%s: values are given as a list, or NULL",
+                             function);
+    if (list->as.items.count > AHOST__MOST_ITEMS)
+        return ahost__refuse(h, AHOST_MISUSE,
+                             "%s: %zu values are too many (200 at most)",
+                             function, list->as.items.count);
+    return AHOST_OK;
+}
+
 int ahost_adopt(ahost *h) {
     if (h == NULL)
         return AHOST_MISUSE;
@@ -112,11 +130,13 @@ int ahost_adopt(ahost *h) {
 }
 
 int ahost_has_ended(const ahost *h) {
+    if (h != NULL && !ahost__is_own_thread(h))
+        return AHOST_MISUSE;
     return h == NULL || h->finished || h->stuck;
 }
 
 int ahost_exit_status(const ahost *h) {
-    return h != NULL ? h->exit_status : AHOST_MISUSE;
+    return ahost__is_own_thread(h) ? h->exit_status : AHOST_MISUSE;
 }
 
 /* ---- errors ------------------------------------------------------------- */
@@ -127,6 +147,7 @@ int ahost__code_of_error(lua_State *L, int index) {
     } codes[] = {{AHOST__NOTFOUND, AHOST_NOT_FOUND},
                  {AHOST__CONFLICT, AHOST_CONFLICT},
                  {AHOST__CONFIG, AHOST_CONFIG},
+                 {AHOST__WRONGTYPE, AHOST_WRONG_TYPE},
                  {AHOST__TIMEDOUT, AHOST_TIMED_OUT}};
     for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
         if (ahost__is_error(L, index, codes[i].inward))

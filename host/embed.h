@@ -24,6 +24,9 @@ enum {
 /* AHOST_OK, or why the function cannot be called now, with its message kept. */
 int ahost__check(ahost *h, const char *function, int needs);
 
+/* AHOST_OK, or why these cannot be arguments; NULL are none. */
+int ahost__check_list(ahost *h, const char *function, const ahost_value *list);
+
 /* Whether this is the host's thread; `h` may be NULL. */
 int ahost__is_own_thread(const ahost *h);
 

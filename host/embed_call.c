@@ -2,6 +2,7 @@
  * embed_call.c - Lua functions called from C, each in a task of its own.
  */
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,10 +139,8 @@ static int start(lua_State *L) {
 static int start_call(ahost *h, const call *given, call **started) {
     call *c = malloc(sizeof(*c));
     int err;
-    if (c == NULL || (given->arguments != NULL && given->arguments->broken)) {
-        free(c);
+    if (c == NULL)
         return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
-    }
     *c = *given;
     c->host = h;
     err = ahost__protect(h, start, c);
@@ -155,13 +154,13 @@ static int start_call(ahost *h, const call *given, call **started) {
     return AHOST_OK;
 }
 
-static int check_call(ahost *h, const char *function, const char *name,
+static int check_call(ahost *h, const char *function, const call *c,
                       int needs) {
     int err = ahost__check(h, function, needs | AHOST__TAKES);
-    if (err == AHOST_OK && name == NULL)
+    if (err == AHOST_OK && c->name == NULL)
         err = ahost__refuse(h, AHOST_MISUSE, "%s: no name of a function",
                             function);
-    return err;
+    return err == AHOST_OK ? ahost__check_list(h, function, c->arguments) : err;
 }
 
 int ahost_call_later(ahost *h, const char *component, const char *name,
@@ -173,7 +172,7 @@ int ahost_call_later(ahost *h, const char *component, const char *name,
               .arguments = arguments,
               .done = done,
               .data = data};
-    int err = check_call(h, "ahost_call_later", name, 0);
+    int err = check_call(h, "ahost_call_later", &c, 0);
     if (err == AHOST_OK)
         err = start_call(h, &c, NULL);
     if (err == AHOST_OK)
@@ -251,9 +250,12 @@ int ahost_call(ahost *h, const char *component, const char *name,
                   .done = on_done,
                   .data = &o};
     call *c;
-    int err = check_call(h, "ahost_call", name, AHOST__OUTSIDE);
+    int err = check_call(h, "ahost_call", &given, AHOST__OUTSIDE);
     if (result != NULL)
         *result = NULL;
+    if (err == AHOST_OK && isnan(seconds))
+        err = ahost__refuse(h, AHOST_MISUSE,
+                            "ahost_call: the seconds are not a number");
     if (err == AHOST_OK && h->guest != NULL)
         err = ahost__refuse(h, AHOST_MISUSE,
                             "ahost_call: this host runs on the program's own "

@@ -26,28 +26,30 @@ struct ahost_instance {
 };
 
 ahost *ahost_instance_host(const ahost_instance *self) {
-    return self->host;
+    return self != NULL ? self->host : NULL;
 }
 
 const char *ahost_instance_path(const ahost_instance *self) {
-    return self->path;
+    return self != NULL ? self->path : "";
 }
 
 const ahost_value *ahost_instance_config(const ahost_instance *self) {
-    return self->config;
+    return self != NULL ? self->config : NULL;
 }
 
 void *ahost_instance_data(const ahost_instance *self) {
-    return self->data;
+    return self != NULL ? self->data : NULL;
 }
 
 void ahost_instance_set_data(ahost_instance *self, void *data) {
-    self->data = data;
+    if (self != NULL)
+        self->data = data;
 }
 
 int ahost_instance_fail(ahost_instance *self, const char *message) {
-    snprintf(self->message, sizeof(self->message), "%s",
-             message != NULL ? message : "it failed");
+    if (self != NULL)
+        snprintf(self->message, sizeof(self->message), "%s",
+                 message != NULL ? message : "it failed");
     return AHOST_FAILED;
 }
 

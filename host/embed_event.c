@@ -75,8 +75,8 @@ static void push_signal(lua_State *L, const char *key) {
     if (lua_isnil(L, -1))
         ahost__raise(L, AHOST__NOTFOUND, "there is no resource '%s'", key);
     if (luaL_testudata(L, -1, "ahost.signal") == NULL)
-        luaL_error(L, "resource '%s' is no signal but a %s", key,
-                   luaL_typename(L, -1));
+        ahost__raise(L, AHOST__WRONGTYPE, "resource '%s' is no signal but a %s",
+                     key, luaL_typename(L, -1));
 }
 
 /* Pushes the bus of the application; raises NOTFOUND when there is none. */
@@ -247,10 +247,7 @@ typedef struct telling {
 /* (telling) */
 static int emit(lua_State *L) {
     const telling *t = lua_touserdata(L, 1);
-    ahost_kind kind = ahost_value_kind(t->value);
     push_signal(L, t->name);
-    if (kind != AHOST_NULL && kind != AHOST_MAP)
-        return luaL_error(L, "an event is a map");
     ahost__push_value(L, t->value);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
@@ -262,6 +259,7 @@ static int emit(lua_State *L) {
 
 int ahost_emit(ahost *h, const char *key, const ahost_value *event) {
     telling t = {key, event};
+    ahost_kind kind = ahost_value_kind(event);
     int err = ahost__check(h, "ahost_emit", AHOST__GOING_ON);
     if (err != AHOST_OK)
         return err;
@@ -269,6 +267,9 @@ int ahost_emit(ahost *h, const char *key, const ahost_value *event) {
         return ahost__refuse(h, AHOST_MISUSE, "ahost_emit: no key");
     if (event != NULL && event->broken)
         return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
+    if (kind != AHOST_NULL && kind != AHOST_MAP)
+        return ahost__refuse(h, AHOST_MISUSE,
+                             "ahost_emit: an event is a map, or NULL");
     return ahost__protect(h, emit, &t);
 }
 
@@ -290,7 +291,6 @@ int ahost_bus_publish(ahost *h, const char *message, const ahost_value *list) {
         return err;
     if (message == NULL)
         return ahost__refuse(h, AHOST_MISUSE, "ahost_bus_publish: no message");
-    if (list != NULL && list->broken)
-        return ahost__refuse(h, AHOST_NO_MEMORY, "not enough memory");
-    return ahost__protect(h, publish, &t);
+    err = ahost__check_list(h, "ahost_bus_publish", list);
+    return err == AHOST_OK ? ahost__protect(h, publish, &t) : err;
 }

@@ -88,11 +88,11 @@ struct ahost_invocation {
 };
 
 int ahost_argument_count(const ahost_invocation *call) {
-    return call->count;
+    return call != NULL ? call->count : 0;
 }
 
 ahost *ahost_invocation_host(const ahost_invocation *call) {
-    return ahost__of(call->L);
+    return call != NULL ? ahost__of(call->L) : NULL;
 }
 
 static const char *const kind_names[] = {
@@ -127,6 +127,8 @@ static int is_of_kind(const ahost_value *value, ahost_kind kind) {
 const ahost_value *ahost_argument(ahost_invocation *call, int index,
                                   ahost_kind kind) {
     ahost_value **value;
+    if (call == NULL)
+        return NULL;
     if (index < 1 || index > MOST_VALUES || (unsigned)kind > AHOST_ANY) {
         ahost_raise(call, "ahost_argument: there are arguments 1 to 16");
         return NULL;
@@ -147,6 +149,8 @@ const ahost_value *ahost_argument(ahost_invocation *call, int index,
 void *ahost_argument_pointer(ahost_invocation *call, int index,
                              const ahost_type *type) {
     const thing *t = NULL;
+    if (call == NULL)
+        return NULL;
     if (type == NULL) {
         ahost_raise(call, "ahost_argument_pointer: no type");
         return NULL;
@@ -159,6 +163,10 @@ void *ahost_argument_pointer(ahost_invocation *call, int index,
 }
 
 int ahost_return(ahost_invocation *call, ahost_value *result) {
+    if (call == NULL) {
+        ahost_value_free(result);
+        return AHOST_MISUSE;
+    }
     if (result == NULL || result->broken) {
         ahost_value_free(result);
         call->no_memory = 1;
@@ -173,6 +181,8 @@ int ahost_return(ahost_invocation *call, ahost_value *result) {
 }
 
 int ahost_fail(ahost_invocation *call, const char *code, const char *message) {
+    if (call == NULL)
+        return AHOST_FAILED;
     snprintf(call->code, sizeof(call->code), "%s",
              code != NULL ? code : "FAILED");
     snprintf(call->message, sizeof(call->message), "%s",
@@ -182,7 +192,8 @@ int ahost_fail(ahost_invocation *call, const char *code, const char *message) {
 
 int ahost_raise(ahost_invocation *call, const char *message) {
     ahost_fail(call, NULL, message);
-    call->wrong = 1;
+    if (call != NULL)
+        call->wrong = 1;
     return AHOST_FAILED;
 }
 
@@ -307,6 +318,10 @@ static int check_type(ahost *h, const char *function, const char *key,
     if (key == NULL || type == NULL)
         return ahost__refuse(h, AHOST_MISUSE, "%s: no %s", function,
                              key == NULL ? "key" : "type");
+    if (!ahost__is_key(key, strlen(key)))
+        return ahost__refuse(h, AHOST_MISUSE,
+                             "%s: '%s' is no resource key (type or type/name)",
+                             function, key);
     if (type->size < sizeof(ahost_type) || type->name == NULL)
         return ahost__refuse(h, AHOST_MISUSE,
                              "%s: the type of '%s' has no size, or no name",
@@ -357,8 +372,9 @@ static int request(lua_State *L) {
                             p->key);
     t = test_thing(L, -1, p->type);
     if (t == NULL)
-        return luaL_error(L, "resource '%s' is of type %s, not %s", p->key,
-                          type_of_value(L, -1), p->type->name);
+        return ahost__raise(L, AHOST__WRONGTYPE,
+                            "resource '%s' is of type %s, not %s", p->key,
+                            type_of_value(L, -1), p->type->name);
     p->pointer = t->pointer;
     return 0;
 }

@@ -26,6 +26,7 @@ static const struct {
     {AHOST__CERTIFICATE, "CERTIFICATE", "the certificate is refused"},
     {AHOST__TRUNCATED, "TRUNCATED",
      "the connection ended, but the peer has not said so"},
+    {AHOST__WRONGTYPE, "WRONGTYPE", "it is of another type"},
 };
 
 enum { OWN_CODES = sizeof(own_codes) / sizeof(own_codes[0]) };

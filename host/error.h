@@ -26,7 +26,8 @@ enum {
     AHOST__TLS = -9009,
     AHOST__CERTIFICATE = -9010,
     AHOST__TRUNCATED = -9011,
-    AHOST__ANY = -9100 /* of no error; for ahost__is_error: any code */
+    AHOST__WRONGTYPE = -9012, /* for programs in C, not for scripts */
+    AHOST__ANY = -9100        /* of no error; for ahost__is_error: any code */
 };
 
 /* "ECONNREFUSED", "TIMEDOUT"...: a static string for any code. */

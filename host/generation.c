@@ -156,6 +156,13 @@ int ahost__runtime_replace(lua_State *L) {
     return 0;
 }
 
+/* runtime.replaced(ctx) -> whether its component is to end with the next
+ * commit, or has been followed by another generation */
+int ahost__runtime_replaced(lua_State *L) {
+    lua_pushboolean(L, ahost__context_is_replaced(ahost__check_context(L, 1)));
+    return 1;
+}
+
 /* runtime.serves(ctx) -> whether a connection, or a task that belongs to one,
  * is left */
 int ahost__runtime_serves(lua_State *L) {

@@ -32,6 +32,7 @@ void ahost__generation_drained(ahost *h);
 int ahost__runtime_activate(lua_State *L);
 int ahost__runtime_retire(lua_State *L);
 int ahost__runtime_replace(lua_State *L);
+int ahost__runtime_replaced(lua_State *L);
 int ahost__runtime_serves(lua_State *L);
 int ahost__runtime_drained(lua_State *L);
 int ahost__runtime_prepare_sockets(lua_State *L);

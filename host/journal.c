@@ -58,12 +58,13 @@ typedef struct journal {
     double interval;
     ahost__timer timer;
     int sync_wanted;
-    int failure;  /* why records were given up; 0 */
-    int told;     /* somebody has been told of it */
-    int dead;     /* the failure that the journal cannot get over; 0 */
-    int closes;   /* nothing more is taken */
-    int closed;   /* the file is */
-    int given_up; /* counted among the host's closing journals */
+    int failure;      /* why records were given up; 0 */
+    int told;         /* somebody has been told of it */
+    int dead;         /* the failure that the journal cannot get over; 0 */
+    int others_close; /* journals, when the operation began */
+    int closes;       /* nothing more is taken */
+    int closed;       /* the file is */
+    int given_up;     /* counted among the host's closing journals */
 } journal;
 
 static void advance(journal *j);
@@ -170,13 +171,12 @@ static void ended(journal *j) {
     ahost__settle_all(&j->syncers, AHOST__CLOSED);
 }
 
-/* Another journal of this process may be about to let go of the file; it may
- * not even have come to write who it is. */
+/* Another journal of this process may be about to let go of the file, or has
+ * done so since; it may not even have come to write who it is. */
 static int is_ours(const journal *j) {
     long holder = j->file.holder;
     return j->status == AHOST__JOURNAL_LOCKED && !j->closes &&
-           (holder == 0 || holder == (long)getpid()) &&
-           j->host->closing_journals > 0;
+           (holder == 0 || holder == (long)getpid()) && j->others_close;
 }
 
 static void opened(journal *j) {
@@ -243,6 +243,7 @@ static void on_done(uv_work_t *work, int status) {
 static void begin(journal *j, operation next) {
     int err;
     j->operation = next;
+    j->others_close = j->host->closing_journals > 0;
     j->batch_last = j->appended;
     j->status = j->broken = 0;
     err = uv_queue_work(j->host->loop, &j->work, on_work, on_done);

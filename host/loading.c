@@ -38,16 +38,18 @@ static int main_returned(lua_State *L, int status, lua_KContext unused) {
     if (!is_component(L))
         return nothing_more(L, status, unused);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "ahost.application");
+    lua_pushliteral(L, "ahost.application.script");
     lua_call(L, 1, 1);
-    lua_getfield(L, -1, "run_component");
+    lua_getfield(L, -1, "run");
     lua_pushvalue(L, -3);
     lua_pushboolean(L, ahost__of(L)->passed_signals != 0);
-    lua_callk(L, 2, 0, 0, nothing_more);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_callk(L, 3, 0, 0, nothing_more);
     return nothing_more(L, status, unused);
 }
 
-/* The body of the main task. Stack: the main function and its arguments. */
+/* The body of the main task. Stack: the main function and its arguments.
+ * Upvalue: the path of a script, which is loaded again for reloads, or nil. */
 static int run_main(lua_State *L) {
     ahost__of(L)->begun = 1;
     lua_callk(L, lua_gettop(L) - 1, 1, 0, main_returned);
@@ -62,10 +64,11 @@ typedef struct loading {
 } loading;
 
 /* Stack: the main function and its arguments, to be spawned. */
-static void spawn_main(lua_State *L, const char *name) {
+static void spawn_main(lua_State *L, const char *name, const char *path) {
     ahost *h = ahost__of(L);
     ahost__task *task;
-    lua_pushcfunction(L, run_main);
+    lua_pushstring(L, path);
+    lua_pushcclosure(L, run_main, 1);
     lua_insert(L, 1);
     task = ahost__spawn(L, h->root, lua_gettop(L) - 1);
     lua_pushstring(L, name);
@@ -105,7 +108,8 @@ static int load_script(lua_State *L) {
     luaL_checkstack(L, h->argc + 1, "too many arguments");
     for (int i = 0; i < h->argc; i++)
         lua_pushstring(L, h->argv[i]);
-    spawn_main(L, task_name(h, load->path != NULL ? load->path : load->name));
+    spawn_main(L, task_name(h, load->path != NULL ? load->path : load->name),
+               load->path);
     return 0;
 }
 
@@ -134,7 +138,7 @@ static int load_configuration(lua_State *L) {
     ahost__push_embedding(L, "run");
     push_texts(L, load->files);
     push_texts(L, load->sets);
-    spawn_main(L, task_name(ahost__of(L), load->files[0]));
+    spawn_main(L, task_name(ahost__of(L), load->files[0]), NULL);
     return 0;
 }
 

@@ -39,8 +39,7 @@ static const char *skip_type(const char *s) {
     }
 }
 
-/* Whether it is "type" or "type/name". */
-static int is_key(const char *key, size_t length) {
+int ahost__is_key(const char *key, size_t length) {
     const char *end = skip_type(key), *name;
     if (end == NULL)
         return 0;
@@ -56,7 +55,7 @@ static int is_key(const char *key, size_t length) {
 void ahost__push_key(lua_State *L, int arg) {
     size_t length, suffix = sizeof(DEFAULT_NAME) - 1;
     const char *key = luaL_checklstring(L, arg, &length);
-    if (!is_key(key, length))
+    if (!ahost__is_key(key, length))
         luaL_error(L, "'%s' is no resource key (type or type/name)", key);
     if (length > suffix && strcmp(key + length - suffix, DEFAULT_NAME) == 0)
         lua_pushlstring(L, key, length - suffix);
@@ -134,7 +133,7 @@ static int resource_get(lua_State *L) {
     else
         ctx = *box;
     owner = ahost__find_resource(L, ctx);
-    if (owner != NULL && owner != ctx)
+    if (owner != NULL)
         ahost__resource_hold(L, ctx, owner);
     if (resolve_found(L, owner) == 0)
         lua_pushnil(L);

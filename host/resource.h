@@ -24,6 +24,9 @@ enum { AHOST__AT_CONTEXT = 1, AHOST__AT_KEY };
  * context is not closed. */
 ahost__context *ahost__check_lookup(lua_State *L, const char *what);
 
+/* Whether it is a key: "type" or "type/name". */
+int ahost__is_key(const char *key, size_t length);
+
 /* Pushes the short form of the key at `arg` ("mailer", not "mailer/default"),
  * or raises. */
 void ahost__push_key(lua_State *L, int arg);

@@ -120,7 +120,8 @@ void ahost__resource_hold(lua_State *L, ahost__context *ctx,
                           const ahost__context *owner) {
     while (ctx != owner && ctx->kind == AHOST__CONTEXT_PLAIN)
         ctx = ctx->parent;
-    if (ctx != owner)
+    /* What an isolated one finds in itself may be from one below it. */
+    if (ctx != owner || ctx->kind == AHOST__CONTEXT_ISOLATED)
         note_key(L, ctx, AHOST__SIDE_HELD);
 }
 

@@ -68,15 +68,17 @@ void ahost__watch_runs(ahost *h) {
                    "there is no thread to be had: stalls are not noticed");
 }
 
-/* From now on the host ends when nothing is left to do. */
-static void begin(ahost *h) {
+/* From now on the host ends when nothing is left to do. Whether this is the
+ * first time, and what was ready has run. */
+static int begin(ahost *h) {
     if (h->running)
-        return;
+        return 0;
     h->running = 1;
     ahost__watch_runs(h);
     h->inside++;
     ahost__ready_run(h);
     h->inside--;
+    return 1;
 }
 
 /* ---- running to the end ------------------------------------------------- */
@@ -125,7 +127,8 @@ int ahost_run(ahost *h) {
 int ahost__step(ahost *h, int milliseconds) {
     if (ahost_has_ended(h))
         return 0;
-    begin(h);
+    if (begin(h))
+        milliseconds = 0; /* something has happened */
     if (!h->finished && ahost__turn(h, milliseconds))
         return 1;
     ahost__tell_ended(h);

@@ -177,18 +177,18 @@ static int add(ahost_value *container, char *name, ahost_value *item) {
 }
 
 /* AHOST_OK when the item can be taken over by a value of that kind; else the
- * item is freed, if that can be done. */
+ * item is freed, unless that would be the end of the container, too. */
 static int check_item(ahost_value *container, ahost_kind kind,
                       ahost_value *item) {
+    if (item != NULL && contains(item, container))
+        return AHOST_MISUSE;
     if (container == NULL || container->kind != kind) {
         ahost_value_free(item);
         return container == NULL ? AHOST_NO_MEMORY : AHOST_MISUSE;
     }
     if (item == NULL)
         return mark_broken(container);
-    if (item->parent != NULL || contains(item, container))
-        return AHOST_MISUSE;
-    return AHOST_OK;
+    return item->parent == NULL ? AHOST_OK : AHOST_MISUSE;
 }
 
 int ahost_list_add(ahost_value *list, ahost_value *item) {

@@ -9,7 +9,7 @@
 #include "ahost.h"
 
 /* What is nested more deeply is refused, or cut where it comes from Lua. */
-enum { AHOST__VALUE_DEPTH = 100 };
+enum { AHOST__VALUE_DEPTH = 100, AHOST__MOST_ITEMS = 200 };
 
 struct ahost_value {
     ahost_kind kind;
@@ -48,8 +48,8 @@ int ahost__map_add(ahost_value *map, const char *name, ahost_value *field);
  * wrong with the value. */
 void ahost__push_value(lua_State *L, const ahost_value *value);
 
-/* Pushes the items of a list, or nothing for NULL, each as above; raises for
- * what is no list. Returns how many. */
+/* Pushes the items of a list of AHOST__MOST_ITEMS at most, or nothing for NULL,
+ * each as above. Returns how many. */
 int ahost__push_items(lua_State *L, const ahost_value *list);
 
 /* The value at an index; NULL for want of memory. Never raises. */

@@ -75,10 +75,6 @@ int ahost__push_items(lua_State *L, const ahost_value *list) {
     size_t count = ahost_value_count(list);
     if (list == NULL)
         return 0;
-    if (list->kind != AHOST_LIST)
-        luaL_error(L, "arguments are given as a list");
-    if (count > 200)
-        luaL_error(L, "too many arguments (%d, of 200)", (int)count);
     luaL_checkstack(L, (int)count + 4, "arguments");
     for (size_t i = 0; i < count; i++)
         ahost__push_value(L, list->as.items.values[i]);

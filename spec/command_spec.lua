@@ -139,6 +139,7 @@ options:
   -h, --help              show this and exit
   -d                      run in the background (run)
   -k                      end what runs in the background (run)
+  -w, --watch             reload when a file is saved (run, scripts)
       --version           show the version and exit
 
 'ahost COMMAND --help' tells more of a command

@@ -1,6 +1,7 @@
 -- Holds `cmake --install` against those who use what it installs: compilers, pkg-config,
 -- CMake, the dynamic linker.
 
+local certificates <const> = require "spec.certificates"
 local installed <const> = require "spec.installed"
 local subprocess <const> = require "spec.subprocess"
 
@@ -20,6 +21,21 @@ int main(void) {
     printf("%d\n", ahost_run(host));
     ahost_close(host);
     return 0;
+}
+]]
+
+local SECURE <const> = [[
+#include <ahost.h>
+int main(void) {
+    ahost *host;
+    if (ahost_open(&host, NULL) != AHOST_OK)
+        return 99;
+    ahost_load_string(host,
+                      "print(require 'ahost.net'.connect('127.0.0.1:1', "
+                      "{ tls = true }))",
+                      "=script");
+    ahost_run(host);
+    return ahost_close(host);
 }
 ]]
 
@@ -129,6 +145,20 @@ lib/pkgconfig/ahost.pc
       flags=$(pkg-config --static --cflags --libs ahost | sed s/-lahost/-l:libahost.a/)
       cc $CFLAGS program.c $flags; ./a.out
       ! ldd a.out | grep libahost]])
+  end)
+
+  with_installed("tells a static program what parts with a library need of it", function()
+    if not certificates.has_tls() then return end
+    subprocess.write(at.directory .. "/work/secure.c", SECURE)
+    local out <const> = at:run [[
+      mkdir components; cp $(find $prefix/lib/ahost -name tls.so) components
+      flags=$(pkg-config --static --cflags --libs ahost | sed s/-lahost/-l:libahost.a/)
+      flags=$(echo "$flags" | sed 's/-llua5.4\([^ ]*\)/-l:liblua5.4\1.a/g')
+      cc $CFLAGS secure.c $flags; ./a.out
+      cc $CFLAGS -rdynamic secure.c $flags; ./a.out]]
+    assert.matches("^nil\ttls cannot be loaded into this program, which does not export "
+      .. "'lua_pushlightuserdata': link it with %-rdynamic", out)
+    assert.matches("\nnil\tconnect 127%.0%.0%.1:1: connection refused", out)
   end)
 
   with_installed("offers programs in C++ what it offers those in C", function()

@@ -331,6 +331,52 @@ describe("connections", function()
     assert.is_nil(host.app.draining.a)
   end)
 
+  it("do not keep what was below their component", function()
+    write("b.lua", "return {}")
+    local host <close> = start({ a = server "old" }, {
+      components = { a = { components = { b = { type = "./b.lua" } } } },
+    })
+    local first <close> = assert(net.connect(host:require "address"))
+    assert.equal("old x", ask(first))
+    write("a.lua", server "new")
+    assert.is_true(host:reload().ok)
+    local records <close> = log.capture { passes = false }
+    write("b.lua", "return {} -- another")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    for _, record in ipairs(records.records) do
+      assert.not_equal("warning", record.level, record.text)
+    end
+    assert.equal("old x", ask(first))
+    first:close()
+  end)
+
+  it("do not keep what was above their component", function()
+    write("b.lua", server "old")
+    local host <close> = start({ a = "return {}" }, {
+      components = { a = { components = { b = { type = "./b.lua" } } } },
+    })
+    local first <close> = assert(net.connect(host:require "address"))
+    assert.equal("old x", ask(first))
+    write("b.lua", server "new")
+    assert.is_true(host:reload().ok)
+    local records <close> = log.capture { passes = false }
+    write("a.lua", "return {} -- another")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    for _, record in ipairs(records.records) do
+      assert.not_equal("warning", record.level, record.text)
+    end
+    assert.equal("old x", ask(first))
+    first:close()
+  end)
+
   it("are cut when the grace is over", function()
     local host <close> = start({ a = server "old" }, { reload = { grace = 0.01 } })
     local first <close> = assert(net.connect(host:require "address"))

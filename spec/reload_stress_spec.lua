@@ -10,10 +10,11 @@ local testing <const> = require "ahost.testing"
 local tree <const> = require "ahost.component.tree"
 
 local KEYS <const> = 6
+local INNER <const> = 3 -- components below an isolated one, c11 and so on
 local LONGEST <const> = 10000 -- virtual seconds
 
 -- Each has once shown a mistake.
-local SEEDS <const> = { 1009, 1023, 1040, 1221, 1409, 1620 }
+local SEEDS <const> = { 1009, 1021, 1023, 1040, 1188, 1221, 1409, 1478, 1620, 2373 }
 
 -- ---- chance --------------------------------------------------------------------------
 
@@ -49,7 +50,10 @@ local function draw(seed, name, version)
   local uses <const> = {}
   -- Those with smaller numbers are used, so that there is mostly an order.
   for key = 1, own - 1 do
-    if random(3) == 1 then uses[#uses + 1] = { key = "k" .. key, by = random(3) } end
+    local is_there <const> = key <= KEYS or key > 10
+    if is_there and random(own > 10 and 6 or 3) == 1 then
+      uses[#uses + 1] = { key = "k" .. key, by = random(3) }
+    end
   end
   return {
     own = "k" .. own,
@@ -67,7 +71,7 @@ local function draw(seed, name, version)
 end
 
 local function look_up(instance, ctx, use)
-  if use.by == 1 then
+  if use.by == 1 and tonumber(use.key:match "%d+") <= instance.config.known then
     instance.values[use.key] = ctx:request(use.key)
   elseif use.by == 2 then
     instance.values[use.key] = ctx:get(use.key) or nil
@@ -98,6 +102,12 @@ function World:start(instance, ctx, name, version, does)
   end
 end
 
+-- What the configuration says of a component: `known` is the last that is sure to be
+-- there when it starts.
+function World:configuration(name)
+  return { type = ("./%s.lua"):format(name), known = self.count, number = 0 }
+end
+
 -- The component that a file is about.
 function World:component(name, version)
   local does <const> = draw(self.seed, name, version)
@@ -122,7 +132,7 @@ local function find_stale(host)
   for node in tree.each(host.app.root) do
     if node.state ~= "started" or node.ended then return "something is going on" end
     for key, value in pairs(node.instance.values or {}) do
-      local now <const> = host.ctx:get(key)
+      local now <const> = node.ctx:get(key)
       if now == nil then return ("%s holds %s, which is gone"):format(node.path, key) end
       if now.instance ~= value.instance then
         return ("%s holds %s of version %s, not %s"):format(node.path, key, value.version,
@@ -135,7 +145,7 @@ end
 -- In the end all hold what there is.
 function World:check_values(host)
   local stale
-  for _ = 1, 20 do
+  for _ = 1, 200 do
     if host.app.stopping:is_set() then return end
     stale = find_stale(host)
     if not stale or self.reloading > 0 then return end
@@ -170,9 +180,37 @@ local function text_of(name, version)
 end
 
 local function change(world, files, random)
-  local name <const> = "c" .. random(world.count)
+  local number <const> = random(world.count + INNER + 1)
+  local at <const> = number > world.count and 9 + number - world.count or number
+  local name <const> = "c" .. at
   world.version = world.version + 1
   files:write(name .. ".lua", text_of(name, world.version))
+end
+
+-- Changes what the configuration says: which components there are, and of these.
+local function configure(world, random)
+  local components <const>, what <const> = world.config.components, random(4)
+  if what == 1 then
+    local name <const> = "c" .. random(world.count)
+    components[name] = not components[name] and world:configuration(name) or nil
+  elseif what == 2 then
+    local one <const> = components["c" .. random(world.count)]
+    if one then one.number = random(1000) end
+  else
+    local inner <const> = components.c10 and components.c10.components
+    local name <const> = "c" .. 10 + random(INNER)
+    if not inner then
+      components.c10 = world:configuration "c10"
+      components.c10.components = {}
+      components.c10.isolated = random(3) > 1
+    elseif what == 3 then
+      inner[name] = not inner[name] and world:configuration(name) or nil
+    elseif random(4) == 1 then
+      components.c10 = nil
+    else
+      components.c10.isolated = not components.c10.isolated
+    end
+  end
 end
 
 local function reload(world, host, random)
@@ -191,6 +229,7 @@ end
 local function live(world, files, host, random)
   for _ = 1, 3 + random(8) do
     for _ = 1, random(3) do change(world, files, random) end
+    if random(3) == 1 then configure(world, random) end
     if random(4) == 1 then
       task.spawn(reload, world, host, random) -- two at a time
     end
@@ -206,12 +245,18 @@ local function run(seed)
   local files <close> = reloading_files()
   local world <const> = setmetatable({ seed = seed, problems = {}, open = 0, version = 0,
     reloads = 0, reloading = 0, count = 2 + random(KEYS - 1) }, World)
+  world.config = { start_timeout = 5, reload = { grace = 1, generations = 2 },
+    components = {} }
   package.loaded["spec.world"] = world
   local texts <const> = {}
-  for i = 1, world.count do texts["c" .. i] = text_of("c" .. i, 0) end
+  for i = 1, world.count do
+    local name <const> = "c" .. i
+    texts[name] = text_of(name, 0)
+    world.config.components[name] = world:configuration(name)
+  end
+  for i = 10, 10 + INNER do files:write(("c%d.lua"):format(i), text_of("c" .. i, 0)) end
   local records <close> = log.capture { passes = false }
-  local ok, host = pcall(files.start, files, texts,
-    { start_timeout = 5, reload = { grace = 1, generations = 2 } })
+  local ok, host = pcall(files.start, files, texts, world.config)
   if ok then
     context.scope(function()
       local life <const> = task.spawn(live, world, files, host, random)
@@ -238,7 +283,7 @@ describe("a random application that is reloaded at random", function()
     local clock <close> = testing.clock()
     local problems <const>, reloads = {}, 0
     local seeds <const> = table.move(SEEDS, 1, #SEEDS, 1, {})
-    for seed = 1, gc_stress() and 8 or 80 do seeds[#seeds + 1] = seed end
+    for seed = 1, gc_stress() and 8 or 60 do seeds[#seeds + 1] = seed end
     for _, seed in ipairs(seeds) do
       local world <const> = run(seed)
       table.move(world.problems, 1, #world.problems, #problems + 1, problems)

@@ -5,6 +5,7 @@
 -- sessions: `$ ` begins a command, `^C` interrupts it, other lines are what it prints. A
 -- block of `console NAME` happens in a terminal of that name, where a command may still
 -- run from the block before; without a name, and at the end, commands end by themselves.
+-- `> ` begins what is typed into the program that runs in a terminal.
 
 local net <const> = require "ahost.net"
 local subprocess <const> = require "spec.subprocess"
@@ -106,18 +107,48 @@ function tutorial.check_code(folder, files, others)
   end
 end
 
--- What differs from one run to the next: ports, and the time that tests take.
+-- What differs from one run to the next: ports, the time that something takes, and how
+-- wide the columns are that show it.
 local function normal(text)
   return text and (text:gsub("127%.0%.0%.1:%d%d%d%d%d", "127.0.0.1:PORT")
-    :gsub(" : [%d.e-]+ seconds$", " : N seconds"))
+    :gsub(" : [%d.e-]+ seconds$", " : N seconds")
+    :gsub("%d[%d.]* ms", "N ms")
+    :gsub("  +", "  "))
 end
 
 local Terminal <const> = {}
 Terminal.__index = Terminal
 
+local function new_terminal() return setmetatable({}, Terminal) end
+
 local function fail(block, number, expected, got)
   error(("%s:%d: expected %q, got %q"):format(block.path, block.line + number, expected,
     tostring(got)), 0)
+end
+
+-- Programs of the terminal read what is typed from now on.
+function Terminal:connect_keyboard()
+  local directory, remove = subprocess.directory()
+  self.pipe, self.remove = directory .. "/keyboard", remove
+  assert(os.execute("mkfifo " .. self.pipe))
+  self.keyboard = assert(io.open(self.pipe, "r+")) -- does not wait for a reader
+end
+
+function Terminal:start(script)
+  if self.keyboard then script = ("exec <>%s\n%s"):format(self.pipe, script) end
+  self.running = subprocess.start(script)
+end
+
+function Terminal:type(text)
+  assert(self.keyboard:write(text, "\n"))
+  assert(self.keyboard:flush())
+end
+
+function Terminal:__close()
+  if self.running then self.running:__close() end
+  if not self.keyboard then return end
+  self.keyboard:close()
+  self.remove()
 end
 
 -- What has run in the terminal has to end by itself, with nothing more to say.
@@ -132,9 +163,11 @@ function Terminal:play_line(block, number, line, script_of)
   local command = line:match("^%$ (.*)$")
   if command then
     self:finish(block, number)
-    self.running = subprocess.start(script_of(command))
+    self:start(script_of(command))
   elseif line == "^C" then
     self.running:signal("INT")
+  elseif line:sub(1, 2) == "> " then
+    self:type(line:sub(3))
   else
     local got = self.running:read_line()
     if normal(got) ~= normal(line) then fail(block, number, line, got) end
@@ -142,8 +175,7 @@ function Terminal:play_line(block, number, line, script_of)
 end
 
 local function play_block(block, terminals, script_of)
-  local terminal = terminals[block.name] or setmetatable({}, Terminal)
-  terminals[block.name] = terminal
+  local terminal = terminals[block.name]
   local interrupted
   for number, line in ipairs(block.lines) do
     interrupted = line == "^C" or interrupted and line:sub(1, 2) ~= "$ "
@@ -152,23 +184,40 @@ local function play_block(block, terminals, script_of)
   if interrupted or block.name == "" then terminal:finish(block, #block.lines) end
 end
 
+-- The terminals of blocks, by name, to be closed.
+local function terminals_of(blocks)
+  local terminals <const> = setmetatable({}, {
+    __close = function(terminals)
+      for _, terminal in pairs(terminals) do terminal:__close() end
+    end,
+  })
+  for _, block in ipairs(blocks) do
+    local terminal <const> = terminals[block.name] or new_terminal()
+    terminals[block.name] = terminal
+    for _, line in ipairs(block.lines) do
+      if line:sub(1, 2) == "> " and not terminal.keyboard then
+        terminal:connect_keyboard()
+      end
+    end
+  end
+  return terminals
+end
+
 --- Does what the `console` blocks of the folder's README.md say, and raises when
 --- something else comes of it. Blocks while processes run.
 ---@param folder string
 ---@param adapt fun(command: string): string  puts a free address into a command
-function tutorial.play(folder, adapt)
+---@param directory? string  in which it all happens, control sockets too
+function tutorial.play(folder, adapt, directory)
+  local place <const> = directory
+    and ("cd %s; export XDG_RUNTIME_DIR=%s\n"):format(directory, directory) or ""
   local function script_of(command)
     command = adapt(command):gsub("build/release/ahost", '"$ahost"')
-    return command:find("[|;]") and command or "exec " .. command
+    return place .. (command:find("[|;]") and command or "exec " .. command)
   end
-  local terminals <close> = setmetatable({}, {
-    __close = function(terminals)
-      for _, terminal in pairs(terminals) do
-        if terminal.running then terminal.running:__close() end
-      end
-    end,
-  })
-  for _, block in ipairs(tutorial.blocks(folder .. "/README.md", "console")) do
+  local blocks <const> = tutorial.blocks(folder .. "/README.md", "console")
+  local terminals <close> = terminals_of(blocks)
+  for _, block in ipairs(blocks) do
     block.path = folder .. "/README.md"
     play_block(block, terminals, script_of)
   end

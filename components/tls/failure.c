@@ -80,7 +80,8 @@ static void write_verdict(const tls_connection *c, const char *reason,
         snprintf(text, size, "is issued by \"%s\", which is not trusted",
                  culprit->issuer);
     else if (strcmp(reason, "hostname") == 0)
-        snprintf(text, size, "is not for \"%s\" but for %s", c->hostname,
+        snprintf(text, size, "is not for \"%.120s\" but for %.150s",
+                 c->hostname,
                  culprit->names[0] != '\0' ? culprit->names : "no name at all");
     else
         snprintf(text, size, "is refused: %s",
@@ -90,7 +91,7 @@ static void write_verdict(const tls_connection *c, const char *reason,
 void tls_explain_certificate(const tls_connection *c,
                              ahost__tls_failure *failure) {
     const char *reason = reason_of(c->culprit.error);
-    char verdict[320];
+    char verdict[320]; /* room for a name and what is wrong with it */
     failure->is_certificate = 1;
     snprintf(failure->reason, sizeof(failure->reason), "%s", reason);
     write_verdict(c, reason, verdict, sizeof(verdict));

@@ -144,22 +144,23 @@ static int load(ahost *host, const char *script) {
                              "=ahost");
 }
 
-/* Where the records of a script go; commands find that out themselves. */
-typedef struct log_options {
+/* What a script is run with; commands find that out themselves. */
+typedef struct script_options {
     int level;
-    const char *file, *syslog; /* or NULL */
-} log_options;
+    const char *file, *syslog; /* where records go, or NULL */
+    int watch;
+} script_options;
 
 /* Sends records there. False, with what is wrong told, when that cannot be. */
-static int configure_log(ahost *host, const log_options *log) {
+static int configure_log(ahost *host, const script_options *given) {
     static const char code[] =
         "local file, syslog = ...\n"
         "local log = require 'ahost.log'\n"
         "assert(log.configure(nil, {file = file, syslog = syslog}))";
     lua_State *L = ahost_lua(host);
     int ok = luaL_loadbuffer(L, code, sizeof(code) - 1, "=ahost") == LUA_OK;
-    lua_pushstring(L, log->file);
-    lua_pushstring(L, log->syslog);
+    lua_pushstring(L, given->file);
+    lua_pushstring(L, given->syslog);
     ok = ok && lua_pcall(L, 2, 0, 0) == LUA_OK;
     if (!ok) {
         lua_getfield(L, -1, "message");
@@ -169,14 +170,27 @@ static int configure_log(ahost *host, const log_options *log) {
     return ok;
 }
 
+/* A component that the script returns is to be reloaded with its files. */
+static int watch_files(ahost *host) {
+    static const char code[] = "require 'ahost.application.script'.opened =\n"
+                               "  require 'ahost.command.watching'.application";
+    lua_State *L = ahost_lua(host);
+    int ok = luaL_loadbuffer(L, code, sizeof(code) - 1, "=ahost") == LUA_OK &&
+             lua_pcall(L, 0, 0, 0) == LUA_OK;
+    if (!ok)
+        fprintf(stderr, "ahost: %s\n", lua_tostring(L, -1));
+    lua_settop(L, 0);
+    return ok;
+}
+
 /* Runs a script with the arguments behind its name, or a command with all. */
 static int run(const char *script, int argc, char **argv,
-               const log_options *log) {
+               const script_options *given) {
     static const int signals[] = {SIGINT, SIGTERM, 0};
     pthread_t thread = pthread_self();
     ahost_options options = {.size = sizeof(options),
                              .log = print_record,
-                             .log_level = log->level,
+                             .log_level = given->level,
                              .argc = argc,
                              .argv = argv,
                              .signals = signals,
@@ -200,8 +214,10 @@ static int run(const char *script, int argc, char **argv,
         handle(SIGINT, SIG_IGN);
         handle(SIGUSR2, SIG_IGN);
     }
-    if (script != NULL && (log->file != NULL || log->syslog != NULL) &&
-        !configure_log(host, log))
+    if (script != NULL && (given->file != NULL || given->syslog != NULL) &&
+        !configure_log(host, given))
+        status = EXIT_USAGE;
+    else if (script != NULL && given->watch && !watch_files(host))
         status = EXIT_USAGE;
     else if ((err = load(host, script)) == AHOST_OK || err == AHOST_FAILED)
         status = ahost_run(host); /* what failed has been logged */
@@ -215,12 +231,12 @@ static int run(const char *script, int argc, char **argv,
 }
 
 /* A command that is to be a daemon begins again in that. */
-static int run_command(int argc, char **argv, const log_options *log) {
-    int status = run(NULL, argc, argv, log);
+static int run_command(int argc, char **argv, const script_options *given) {
+    int status = run(NULL, argc, argv, given);
     if (!daemon_is_wanted() || !detach(&status))
         return status;
     strikes = 0;
-    status = run(NULL, argc, argv, log);
+    status = run(NULL, argc, argv, given);
     detach_end(status);
     return status;
 }
@@ -251,15 +267,16 @@ int main(int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {"syslog", optional_argument, NULL, 'S'},
         {"version", no_argument, NULL, 'V'},
+        {"watch", no_argument, NULL, 'w'},
         {NULL, 0, NULL, 0}};
     int option, help = 0, for_commands = 0;
-    log_options log = {.level = AHOST_LOG_NOTICE};
+    script_options given = {.level = AHOST_LOG_NOTICE};
     const char *word;
     open_standard_descriptors();
     argv = uv_setup_args(argc, argv); /* for process.title */
     keep_freed_memory();
-    while ((option =
-                getopt_long(argc, argv, "+c:dhkl:v", long_options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "+c:dhkl:vw", long_options,
+                                 NULL)) != -1)
         switch (option) {
         case 'c':
         case 'd':
@@ -270,16 +287,19 @@ int main(int argc, char **argv) {
             help = 1;
             break;
         case 'l':
-            log.file = optarg;
+            given.file = optarg;
             break;
         case 'S':
-            log.syslog = optarg != NULL ? optarg : LOCAL_SYSLOG;
+            given.syslog = optarg != NULL ? optarg : LOCAL_SYSLOG;
             break;
         case 'V':
             puts("ahost " AHOST_VERSION);
             return 0;
         case 'v':
-            log.level = AHOST_LOG_DEBUG;
+            given.level = AHOST_LOG_DEBUG;
+            break;
+        case 'w':
+            given.watch = 1;
             break;
         default:
             fputs("try 'ahost --help'\n", stderr);
@@ -287,11 +307,11 @@ int main(int argc, char **argv) {
         }
     word = optind < argc ? argv[optind] : NULL;
     if (help || word == NULL || is_command(word) || !is_script(word))
-        return run_command(argc - 1, argv + 1, &log);
+        return run_command(argc - 1, argv + 1, &given);
     if (for_commands) {
         fprintf(stderr, "ahost: -%c is for commands, and %s is a script\n",
                 for_commands, word);
         return EXIT_USAGE;
     }
-    return run(word, argc - optind - 1, argv + optind + 1, &log);
+    return run(word, argc - optind - 1, argv + optind + 1, &given);
 }

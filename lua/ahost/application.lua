@@ -13,7 +13,6 @@ local dependencies <const> = require "ahost.component.dependencies"
 local control <const> = require "ahost.control"
 local embedding <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
-local host <const> = require "ahost.host"
 local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.application.metrics"
@@ -36,6 +35,7 @@ local application <const> = {}
 ---@class ahost.ApplicationOptions
 ---@field stops? boolean              it takes the host's requests to stop
 ---@field process_signals? boolean    HUP becomes app.hup
+---@field supervised? boolean         somebody else says when HUP is to reload
 ---@field control? ahost.ControlPlace    where its control socket is to be
 ---@field broadcast? fun(message: string, ...: any): boolean    of its bus
 ---@field opened? fun(app: ahost.Application)    called in `app.outer` before app.init
@@ -55,6 +55,7 @@ local application <const> = {}
 ---@field keys table               the top-level keys, checked
 ---@field wiring ahost.Code        what schedules, servers and listeners have loaded
 ---@field draining table<string, ahost.OldGeneration[]>   by the path of the component
+---@field missed? string[]         the files that a failed reload has read
 ---@field restarts table<string, integer>    of components so far, by their path
 ---@field root? ahost.ComponentNode
 ---@field status integer           the exit status so far
@@ -99,7 +100,7 @@ end
 ---  load_root: (fun(code: ahost.Code): table?, ahost.Error?)?,
 ---  source: ahost.ApplicationSource?}   `directory`: where relative files are that no
 ---  file names; `component`: the root, `code`: what it has loaded, `load_root`: loads it
----  again; `source`: for reloads (the configuration stays as it is)
+---  again (it stays as it is); `source`: for reloads (the configuration stays as it is)
 ---@return ahost.Application? app
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial   what could be built, to look at only
@@ -140,7 +141,7 @@ function Application:build(wrong, plan)
     directory = opts.directory,
     defaults = config.literal(section(self.config, "defaults") or {}),
     component = opts.component,
-    code = opts.component and opts.code,
+    component_code = opts.code,
     load_root = opts.load_root,
     plan = plan,
   }
@@ -148,7 +149,8 @@ function Application:build(wrong, plan)
   if root then
     below.at = origin
     self.root = collect(tree.build(root, below))
-    below.component, below.at, below.load_root = nil, nil, nil
+    below.component, below.component_code, below.load_root = nil, nil, nil
+    below.at = nil
   end
   self.wiring = self.wiring or code.new()
   below.code = self.wiring
@@ -205,6 +207,7 @@ function Application:adopt(draft)
     draft.keys.stop_timeout
   if self.opts.component then self.opts.component = self.root.component end
   if draft.listens_anew then self:listen_anew(draft.listeners) end
+  if self.running:is_set() then metrics.adopt(self, before) end
   if self.ticks and self.keys.tick_period ~= before.tick_period then
     self.ticks:restart(self.keys.tick_period)
   end
@@ -212,7 +215,7 @@ end
 
 --- Reloads what has changed, or a component: see ahost.reload. Waits for the commit.
 ---@param path? string    of a component; "" for the root
----@param opts? {force: boolean?}
+---@param opts? {force: boolean?, quiet: boolean?}
 ---@return ahost.ReloadReport
 function Application:reload(path, opts) return reload.run(self, path, opts) end
 
@@ -438,8 +441,22 @@ function Application:start_command()
   end
 end
 
-function Application:hear_process_signals()
-  process.signal("HUP"):connect(function() self.bus:publish("app.hup") end)
+-- Who waits for the end of a reload is told, too, when there is none.
+function Application:hang_up(supervised)
+  self.bus:publish "app.hup"
+  if supervised or not self.keys.reload.on_hup then
+    self.bus:publish("app.reloading", true)
+    self.bus:publish("app.reloading", false)
+  elseif self.hang_ups < 2 then -- one that goes on, and one that sees what is new
+    self.hang_ups = self.hang_ups + 1
+    self:reload()
+    self.hang_ups = self.hang_ups - 1
+  end
+end
+
+function Application:hear_process_signals(supervised)
+  self.hang_ups = 0
+  process.signal("HUP"):connect(function() self:hang_up(supervised) end)
 end
 
 function Application:open_control(where)
@@ -470,24 +487,12 @@ function Application:run(opts)
     self:open(outer)
     local _ <close> = setmetatable({}, { __close = function() self:close() end })
     if opts.stops then self:take_stops() end
-    if opts.process_signals then self:hear_process_signals() end
+    if opts.process_signals then self:hear_process_signals(opts.supervised) end
     if opts.control then self:open_control(opts.control) end
     if opts.opened then opts.opened(self) end
     self:work()
   end)
   return self.status
-end
-
---- Runs a component that a script has returned, and ends the host with its status.
----@param component table
----@param process_signals boolean    as of ahost.ApplicationOptions
-function application.run_component(component, process_signals)
-  local app, err = application.new({}, { component = component })
-  if not app then
-    log.get("ahost.application"):error("%s", err.message)
-    return host.stop(2)
-  end
-  host.stop(app:run { stops = true, process_signals = process_signals })
 end
 
 return application

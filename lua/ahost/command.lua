@@ -46,6 +46,12 @@ local COMMON <const> = {
 local BACKGROUND <const> = {
   { key = "daemon", short = "d", doc = "run in the background (run)" },
   { key = "kill", short = "k", doc = "end what runs in the background (run)" },
+  {
+    key = "watch",
+    short = "w",
+    long = "watch",
+    doc = "reload when a file is saved (run, scripts)",
+  },
 }
 
 local VERSION <const> = {
@@ -120,7 +126,7 @@ local function run_built_in(name, common, words)
   end
   args.files = table.move(args.files, 1, #args.files, #common.files + 1,
     table.move(common.files, 1, #common.files, 1, {}))
-  for _, key in ipairs { "verbose", "log_file", "syslog", "daemon", "kill" } do
+  for _, key in ipairs { "verbose", "log_file", "syslog", "daemon", "kill", "watch" } do
     args[key] = args[key] or common[key]
   end
   if args.verbose then require("ahost.log").set_level("", "debug") end
@@ -150,12 +156,13 @@ local function run(...)
   if common.help then
     io.write(overview())
     return 0
-  elseif #common == 0 and not (common.daemon or common.kill) then
+  elseif #common == 0 and not (common.daemon or common.kill or common.watch) then
     io.stderr:write(overview())
     return BAD_USAGE
   end
   local word <const> = common[1] or "run"
   local background <const> = common.daemon and "-d" or common.kill and "-k"
+    or common.watch and "-w"
   if background and word ~= "run" then
     return bad_usage("ahost", ("%s is for run, not for %s"):format(background, word))
   end

@@ -127,13 +127,15 @@ end
 ---@param opts? ahost.config.LoadOptions
 ---@return table? config
 ---@return ahost.Error? err         code CONFIG; `err.errors` lists all that is wrong
+---@return string[] read            the files that it depends on: those given, included
+---  and named by tags, also where they could not be read
 function config.load(names, opts)
   opts = opts or {}
   names = check_files(names)
   local sets = check_set(opts.set)
   check_option(opts, "service", "string")
   check_option(opts, "defaults", "table")
-  local load = { env = opts.env or process.env, problems = problems.new() }
+  local load = { env = opts.env or process.env, problems = problems.new(), read = {} }
   local root = source.table(load, opts.defaults or {}, "defaults")
   layers.read(load, root, names)
   local early, late = parse_overrides(sets, load)
@@ -144,9 +146,9 @@ function config.load(names, opts)
   interpolate(root, load.env, load.problems)
   local err = load.problems:error()
   if err then
-    return nil, err
+    return nil, err, load.read
   end
-  return root
+  return root, nil, load.read
 end
 
 ---A value of the application's configuration.

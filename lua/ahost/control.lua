@@ -16,6 +16,7 @@ local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
 local place <const> = require "ahost.control.place"
+local runtime <const> = require "ahost.component.runtime"
 local spelling <const> = require "ahost.spelling"
 local time <const> = require "ahost.time"
 
@@ -48,13 +49,32 @@ function control.new(app)
     since = time.now(),
     log = log.get "ahost.control",
     commands = commands,
+    coming = {},
   }, Control)
 end
 
 -- ---- commands ------------------------------------------------------------------------
 
---- Adds a command, which goes with the current context. Raises when the name is taken
---- (code CONFLICT) or none: letters, digits, dots, hyphens and underscores.
+-- Commands of components that have taken their places take the places of those before.
+function Control:promote()
+  for name, command in next, self.coming do
+    if not runtime.staged(command.ctx) then
+      self.coming[name], self.commands[name] = nil, command
+    end
+  end
+end
+
+-- Whether a name is another's who is to keep it.
+function Control:is_taken(name, ctx)
+  local owner <const> = self.commands[name]
+  if not runtime.staged(ctx) then return owner ~= nil end
+  return self.coming[name] ~= nil
+    or owner ~= nil and not (owner.ctx and runtime.replaced(owner.ctx))
+end
+
+--- Adds a command, which goes with the current context. That of a component which is
+--- being reloaded comes when it serves. Raises when the name is taken (code CONFLICT) or
+--- none: letters, digits, dots, hyphens and underscores.
 ---@param name string
 ---@param fn fun(request: table): any, ahost.Error?    may wait; what it returns is the
 ---  result, plain data; `nil, err` and an error that it raises are told instead.
@@ -65,13 +85,21 @@ function Control:command(name, fn, doc)
     error("the name of a command has letters, digits, dots, hyphens and underscores", 2)
   elseif type(fn) ~= "function" then
     error("bad argument #2 to 'command' (function expected, got " .. type(fn) .. ")", 2)
-  elseif self.commands[name] then
+  end
+  local ctx <const> = context.current()
+  self:promote()
+  if self:is_taken(name, ctx) then
     error(errors.new("CONFLICT", ("there is already a command '%s'"):format(name)), 2)
   end
-  local command <const> = { doc = doc, run = function(_, request) return fn(request) end }
-  self.commands[name] = command
-  context.current():on_close(function()
+  local command <const> = {
+    doc = doc,
+    ctx = ctx,
+    run = function(_, request) return fn(request) end,
+  }
+  self[runtime.staged(ctx) and "coming" or "commands"][name] = command
+  ctx:on_close(function()
     if self.commands[name] == command then self.commands[name] = nil end
+    if self.coming[name] == command then self.coming[name] = nil end
   end)
 end
 
@@ -132,6 +160,7 @@ end
 function Control:reply(line)
   local request, err = parse(line)
   if not request then return refusal(err) end
+  self:promote()
   local command <const> = self.commands[request.command]
   if not command then return refusal(unknown(self.commands, request.command)) end
   local meant, other = self:is_meant(request)

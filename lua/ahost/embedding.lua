@@ -6,6 +6,7 @@ local core <const> = require "ahost.embedding.host"
 local errors <const> = require "ahost.error"
 local host <const> = require "ahost.host"
 local log <const> = require "ahost.log"
+local options <const> = require "ahost.options"
 local reference <const> = require "ahost.reference"
 local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
@@ -30,8 +31,8 @@ end
 local function find_global(name)
   local found = _G[name]
   if found ~= nil then return found end
-  found = _G
-  for part in name:gmatch "[^.]+" do
+  found = name ~= "" and _G or nil
+  for part in (name .. "."):gmatch "([^.]*)%." do
     found = type(found) == "table" and found[part] or nil
   end
   if found == nil then not_found("there is no global function '%s'", name) end
@@ -144,9 +145,14 @@ end
 ---@return table
 function embedding.options(name, text)
   local decoded, err = yaml.decode(text)
-  if type(decoded) == "table" then return decoded end
+  local wrong = err and err.message or "a map of options is expected"
+  if type(decoded) == "table" then
+    local ok, problem = pcall(options.describe, decoded)
+    if ok then return decoded end
+    wrong = tostring(problem)
+  end
   error(errors.new("CONFIG", ("the options of component type '%s': %s"):format(name,
-    err and err.message or "a map of options is expected")), 0)
+    wrong)), 0)
 end
 
 return embedding

@@ -22,7 +22,16 @@ local function missing(name, needs)
     .. "install %s and build it again"):format(name, needs.library, needs.build))
 end
 
+-- A program that libahost.a is linked into has Lua's functions, but perhaps to itself.
+local function unexported(name, symbol)
+  return errors.new("NOTFOUND", ("%s cannot be loaded into this program, which does not "
+    .. "export '%s': link it with -rdynamic (ENABLE_EXPORTS in CMake), or to libahost.so")
+    :format(name, symbol))
+end
+
 local function unloadable(name, needs, reason)
+  local symbol <const> = reason:match "undefined symbol: (luaL?_[%w_]+)"
+  if symbol then return unexported(name, symbol) end
   return errors.new("NOTFOUND", ("%s needs %s, which cannot be loaded: %s; install %s")
     :format(name, needs.library, reason, needs.package))
 end

@@ -98,7 +98,8 @@ local function tell_of_losses(path, torn, damaged)
 end
 
 --- Opens a dictionary, or makes one. It is closed with the current context, and nobody
---- else can open it until then. Waits.
+--- else can open it until then: a component that has one is `exclusive`, for reloads.
+--- Waits.
 ---
 --- `sync` is when updates are on the disk: `always` before they return, `interval` some
 --- seconds later at the latest, `never` when the system sees fit. With the last two an

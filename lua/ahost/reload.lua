@@ -7,7 +7,9 @@
 local context <const> = require "ahost.context"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
+local loading <const> = require "ahost.reload.loading"
 local plans <const> = require "ahost.reload.plan"
+local process <const> = require "ahost.process"
 local runtime <const> = require "ahost.component.runtime"
 local schema <const> = require "ahost.application.schema"
 local sync <const> = require "ahost.sync"
@@ -23,6 +25,7 @@ local MOST_ATTEMPTS <const> = 5
 ---@field ok boolean
 ---@field err? string       what went wrong as a whole
 ---@field ms number         milliseconds that it took, to the commit
+---@field configuration boolean    whether another one is in effect now
 ---@field components table<string, ahost.ReloadedComponent>   by path; "" is the root
 
 ---@class ahost.ReloadedComponent
@@ -100,9 +103,10 @@ local function describe_failed(plan, err, culprit, components)
   end
 end
 
-local function log_report(app, report)
+local function log_report(app, report, quiet)
+  local log <const> = app.log
   if not report.ok then
-    return app.log:error("not reloaded: %s", report.err)
+    return log[quiet and "debug" or "error"](log, "not reloaded: %s", report.err)
   end
   local names <const> = {}
   for path, component in next, report.components do
@@ -110,8 +114,14 @@ local function log_report(app, report)
       component.what)
   end
   table.sort(names)
-  if #names == 0 then return app.log:info "reload: nothing has changed" end
-  app.log:notice("reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
+  local level <const> = quiet and "debug" or "notice"
+  if #names == 0 and report.configuration then
+    log[level](log, "reloaded the configuration, which concerns no component")
+  elseif #names == 0 then
+    log:info "reload: nothing has changed"
+  else
+    log[level](log, "reloaded in %.1f ms: %s", report.ms, table.concat(names, ", "))
+  end
 end
 
 -- ---- one reload ----------------------------------------------------------------------
@@ -130,11 +140,22 @@ end
 local function attempt(app, asked, force)
   local values, keys = read(app)
   if not values then return nil, keys end
-  local plan, err, partial = plans.new(app, values, keys, asked)
+  if app.ctx:state() ~= "open" then
+    return nil, errors.new("FAILED", "the application ends")
+  end
+  local done
+  local stage <const> = runtime.stage(app.ctx)
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      if not (done and done.committed) then stage:close() end
+    end,
+  })
+  local plan, err, partial = loading.run(app, stage, plans.new, app, values, keys, asked)
   if not plan then return nil, err, partial end
   if plan:is_empty() then return true, nil, plan end
   drain.make_room(app, plan.outgoing, force)
-  local ok, failure, done = transaction.run(app, plan)
+  local ok, failure
+  ok, failure, done = transaction.run(app, plan, stage)
   return ok, failure, plan, done
 end
 
@@ -150,17 +171,37 @@ end
 
 -- -> report
 local function refusal(message)
-  return { ok = false, err = message, ms = 0, components = {} }
+  return { ok = false, err = message, ms = 0, configuration = false, components = {} }
+end
+
+-- Tells who waits for the end of reloads.
+local function tell_of(app)
+  app.bus:publish("app.reloading", true)
+  return setmetatable({}, { __close = function()
+    app.bus:publish("app.reloading", false)
+  end })
+end
+
+-- What has been read for nothing: what is wrong may be mended there.
+local function files_missed(plan)
+  local paths <const> = {}
+  for node in plan:each() do
+    for path in next, node.code and node.code.files or {} do paths[#paths + 1] = path end
+  end
+  return paths
 end
 
 -- -> report
-local function run(app, asked, force)
+local function run(app, asked, opts)
+  local _ <close> = tell_of(app)
   local since <const>, components <const> = time.now(), {}
-  local ok, err, plan, done = attempt_often(app, asked, force)
+  local ok, err, plan, done = attempt_often(app, asked, opts.force or false)
+  app.missed = not ok and plan and files_missed(plan) or nil
   local report <const> = {
     ok = ok or false,
     err = err and err.message,
     ms = milliseconds(time.now() - since),
+    configuration = done ~= nil and ok == true and plan.config_changed,
     components = components,
   }
   if not ok and plan then
@@ -168,7 +209,7 @@ local function run(app, asked, force)
   elseif done then
     describe_done(plan, done, components)
   end
-  log_report(app, report)
+  log_report(app, report, opts.quiet)
   if ok and done then app.bus:publish("app.reload", report) end
   return report
 end
@@ -183,7 +224,8 @@ end
 ---@param app ahost.Application
 ---@param asked? string    the path of a component, "" for the root: it, with all below
 ---  it, is reloaded, whatever has changed
----@param opts? {force: boolean?}    `force`: old generations make room at once
+---@param opts? {force: boolean?, quiet: boolean?}    `force`: old generations make room
+---  at once; `quiet`: who asks tells of it, the log does as `debug`
 ---@return ahost.ReloadReport
 function reload.run(app, asked, opts)
   if not app.running:is_set() then
@@ -198,7 +240,7 @@ function reload.run(app, asked, opts)
   -- What is started belongs to the application, not to who has asked.
   app.outer:spawn("reload", function()
     local _ <close> = app.reloading:acquire()
-    local ok, result = xpcall(run, trace, app, asked, opts and opts.force or false)
+    local ok, result = xpcall(run, trace, app, asked, opts or {})
     if errors.is(result, "CANCELLED") then error(result, 0) end
     report = ok and result or refusal(result)
     if not ok then log_report(app, report) end
@@ -206,12 +248,15 @@ function reload.run(app, asked, opts)
   return report or refusal "the application ends"
 end
 
---- The files that components have read, and their configurations'.
+--- The files that components have read, and their configurations', with those that a
+--- failed reload has read last.
 ---@param app ahost.Application
----@return string[]
+---@return string[] paths    absolute
 function reload.files(app)
   local seen <const>, list <const> = {}, {}
+  local directory <const> = (process.cwd() or ""):gsub("/*$", "/")
   local function add(path)
+    if path:sub(1, 1) ~= "/" then path = directory .. path:gsub("^%./", "") end
     if not seen[path] then
       seen[path] = true
       list[#list + 1] = path
@@ -223,6 +268,7 @@ function reload.files(app)
     end
   end
   for path in next, app.wiring.files do add(path) end
+  for _, path in ipairs(app.missed or {}) do add(path) end
   for _, path in ipairs(app.source and app.source.files() or {}) do add(path) end
   table.sort(list)
   return list

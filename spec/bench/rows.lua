@@ -5,6 +5,7 @@
 --   program  programs that print operations= and seconds=
 --   memory   servers under bench_idle_memory; less is better
 --   startup  commands under bench_startup; less is better
+--   delay    programs that print milliseconds=; less is better
 --
 -- In commands ${AHOST}, ${LUA}, ${BIN} (the C programs) and ${DIR} (this folder)
 -- are replaced, and ${count} by the row's count, a tenth of it with --quick.
@@ -39,6 +40,18 @@ local function load(name, job, sides, parameters, at_least)
     reference = sides.reference,
     load = parameters,
     at_least = at_least,
+  }
+end
+
+-- delay: both sides are ours
+local function delay(name, job, ours, reference)
+  return {
+    name = name,
+    job = job,
+    kind = "delay",
+    unit = " ms",
+    ours = "${AHOST} ${DIR}/ours/" .. ours,
+    reference = "${AHOST} ${DIR}/ours/" .. reference,
   }
 end
 
@@ -118,6 +131,14 @@ return {
   lua("publish_1000", "publish to 1,000 bus subscribers", "publish.lua", 2000, " 1000",
     0.3),
   lua("components", "start of 1,000 components", "components.lua", 20, " 1000"),
+  {
+    name = "component_code",
+    job = "start of 1,000 components of one file",
+    kind = "program",
+    unit = "/s",
+    ours = "${AHOST} ${DIR}/ours/component_code.lua own 5",
+    reference = "${AHOST} ${DIR}/ours/component_code.lua shared 5",
+  },
   lua("merge", "merging a 1 MiB YAML file", "merge.lua", 200, ""),
   lua("lookup_own", "resource lookup, own context", "lookup.lua", 5000000, " 0", 0.3),
   lua("lookup_five", "resource lookup, five up", "lookup.lua", 5000000, " 5", 0.3),
@@ -133,6 +154,14 @@ return {
     reference = "${BIN}/bench_spawn_processes ${count}",
     count = 1000,
   },
+  delay("reload_pause", "pause: 1 of 100, 10,000 connections", "reload.lua 1 100 10000",
+    "reload.lua 1 100 0"),
+  delay("reload_pause_all", "pause: all 100, 10,000 connections",
+    "reload.lua 100 100 10000", "reload.lua 100 100 0"),
+  delay("reload_answer", "from saving to the new answer", "reload_answer.lua control",
+    "reload_answer.lua restart"),
+  delay("reload_watch", "the same by --watch", "reload_answer.lua watch",
+    "reload_answer.lua restart"),
   {
     name = "memory",
     job = "memory of an idle connection",

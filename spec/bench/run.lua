@@ -164,6 +164,10 @@ function kinds.startup(_, command, options)
   return { value = result.seconds * 1000, least = result.least * 1000 }
 end
 
+function kinds.delay(_, command)
+  return { value = measure(on_first .. command, 60).milliseconds }
+end
+
 -- Rows
 
 local function expand(row, command, options)

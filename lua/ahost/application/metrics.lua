@@ -88,4 +88,13 @@ function service.start(app)
   return timer
 end
 
+--- Flushes with the period of another configuration from now on.
+---@param app ahost.Application
+---@param before table    the top-level keys that were in effect
+function service.adopt(app, before)
+  if app.keys.metrics.flush == before.metrics.flush then return end
+  if app.flushes then app.flushes:close() end
+  app.flushes = service.start(app)
+end
+
 return service

@@ -77,6 +77,11 @@ schema.keys = {
         doc = "old ones of a component at once; a further reload waits for the oldest",
       },
       on_hup = { type = "boolean", default = false, doc = "reload when SIGHUP comes" },
+      watch = {
+        type = "boolean",
+        default = false,
+        doc = "reload when a file is saved, as `ahost run --watch` does",
+      },
     },
   },
   watchdog = {
@@ -120,6 +125,7 @@ schema.keys = {
   },
   limits = {
     type = "map",
+    default = {},
     doc = "what holds where the program does not say how much",
     fields = {
       memory = {

@@ -58,28 +58,50 @@ end
 --- Reads the configuration that a command is about.
 ---@param args table          as parsed
 ---@return table? values
----@return string[]|ahost.Error files   or what is wrong
+---@return string[]|ahost.Error files   that were named, or what is wrong
+---@return string[]? read     all that it depends on
 function configuration.load(args)
   local files <const> = configuration.files(args)
   if #files == 0 and #(args.set or {}) == 0 then
     return nil, configuration.missing()
   end
-  local values, err = config.load(files, { set = args.set, service = args.service })
+  local values, err, read = config.load(files, { set = args.set, service = args.service })
   if not values then return nil, err end
-  return values, files
+  return values, files, read
 end
 
 local function directory_of(file) return file and file:match("^(.*)/[^/]*$") end
 
+local NO_LIMIT <const> = 0xffffffff
+
 local function apply_limits(limits, threads)
   runtime.limits {
-    memory = limits.memory,
-    connections = limits.connections,
+    memory = limits.memory or 0,
+    connections = limits.connections or NO_LIMIT,
     line = limits.line,
     events = limits.events,
     items = limits.queue,
     threads = threads,
   }
+end
+
+-- What is left out is as it was when the program started.
+local watchdog
+local function apply_watchdog(wanted)
+  watchdog = watchdog or runtime.watchdog {}
+  local all <const> = {}
+  for name, seconds in next, watchdog do
+    all[name] = wanted and wanted[name] or seconds
+  end
+  runtime.watchdog(all)
+end
+
+--- Gives the host the limits that the top-level keys set. They may change while it runs.
+---@param keys table          checked
+function configuration.limit(keys)
+  runtime.stop_timeout(keys.stop_timeout)
+  apply_watchdog(keys.watchdog)
+  apply_limits(keys.limits, keys.max_threads)
 end
 
 --- Gives the host what the top-level keys say about it.
@@ -88,9 +110,7 @@ end
 function configuration.apply(keys, verbose)
   local level <const> = keys.logging.levels[""]
   if level and not verbose then log.set_level("", level) end
-  runtime.stop_timeout(keys.stop_timeout)
-  runtime.watchdog(keys.watchdog)
-  apply_limits(keys.limits or {}, keys.max_threads)
+  configuration.limit(keys)
   if keys.max_threads then process.env.UV_THREADPOOL_SIZE = keys.max_threads end
 end
 
@@ -140,14 +160,15 @@ end
 --- Builds the application, without starting anything. May wait.
 ---@param values table
 ---@param files string[]
+---@param source? ahost.ApplicationSource    for reloads
 ---@return ahost.Application? app
 ---@return ahost.Error? err              code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.Application? partial    what could be built, to look at only
-function configuration.build(values, files)
+function configuration.build(values, files, source)
   local problems <const> = top_level_problems(values, files)
   search.beside(files[1])
   local app, err, partial = application.new(values,
-    { directory = directory_of(files[1]) })
+    { directory = directory_of(files[1]), source = source })
   local wrong <const> = err and (err.errors or { err.message }) or {}
   table.move(wrong, 1, #wrong, #problems + 1, problems)
   if #problems == 0 then return app end

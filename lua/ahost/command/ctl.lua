@@ -7,6 +7,7 @@ local json <const> = require "ahost.json"
 local net <const> = require "ahost.net"
 local place <const> = require "ahost.control.place"
 local quantity <const> = require "ahost.options.quantity"
+local reloading <const> = require "ahost.command.reloading"
 local schema <const> = require "ahost.application.schema"
 local status <const> = require "ahost.command.status"
 
@@ -25,7 +26,10 @@ Speaks to the application that `ahost run` runs with the same files:
   log [LEVEL [LOGGER]]          show or set the lowest level of log records;
                                 inherit: that of the logger above
   metrics [FORMAT]              openmetrics, prometheus, json, influx
-  reload [COMPONENT]            reload what has changed
+  reload [COMPONENT]            replace what has changed, or one component with all
+                                below it, while it serves; --force: without waiting
+                                for connections of generations before
+  files                         the files that a reload looks at
   stop [STATUS]                 end it
   restart                       replace its workers one after the other
 
@@ -52,12 +56,17 @@ The exit status is 0; 1 when it refuses or is not running; 2 for bad usage.]=],
       long = "connections",
       doc = "have a status tell of each connection",
     },
+    {
+      key = "force",
+      long = "force",
+      doc = "have reload cut old connections when there are too many generations",
+    },
     { key = "wait", long = "wait", doc = "have stop wait until it has ended" },
     {
       key = "timeout",
       long = "timeout",
       value = "DURATION",
-      doc = "how long to wait (30s)",
+      doc = "how long to wait (30s; reload: what it may take)",
     },
   },
 }
@@ -76,6 +85,7 @@ local WORDS <const> = {
   log = { "level", "logger" },
   metrics = { "format" },
   reload = { "component" },
+  files = {},
   stop = { "status" },
   restart = {},
 }
@@ -133,6 +143,7 @@ local function make_request(command, words, args)
   end
   for i, word in ipairs(words) do request[names[i]] = word end
   if command == "status" then return add_status_options(request, args) end
+  if command == "reload" then request.force = args.force end
   if command ~= "stop" or not request.status then return request end
   local code, err = integer(request.status, "the status")
   request.status = code
@@ -141,11 +152,11 @@ end
 
 -- ---- the conversation ----------------------------------------------------------------
 
--- -> place | nil, err
+-- -> place, the top-level keys | nil, err
 local function find_place(args)
   if args.socket then
     local is_path, problem = place.check(args.socket)
-    if is_path then return { paths = { args.socket } } end
+    if is_path then return { paths = { args.socket } }, assert(schema.check {}) end
     return usage(("--socket: '%s' %s"):format(args.socket, problem))
   end
   local values, files = configuration.load(args)
@@ -153,7 +164,7 @@ local function find_place(args)
   local keys, err = schema.check(values)
   if not keys then return nil, err end
   local where <const> = configuration.control(values, keys, files, args)
-  if where then return where end
+  if where then return where, keys end
   return nil, errors.new("OFF", ("%s: its control socket is turned off"):format(
     configuration.name(files)))
 end
@@ -221,6 +232,10 @@ end
 
 function SHOW.stop() return "" end
 
+function SHOW.reload(report) return reloading.format(report) end
+
+function SHOW.files(list) return table.concat(list, "\n") .. "\n" end
+
 local show
 
 -- What several workers answer.
@@ -246,13 +261,14 @@ function show(result, request)
   return text:sub(-1) == "\n" and text or text .. "\n"
 end
 
--- Whether nobody has refused.
-local function is_done(reply)
+-- Whether nobody has refused, or failed.
+local function is_done(reply, request)
   local result <const> = reply.result
-  for _, answer in ipairs(type(result) == "table" and result.workers or {}) do
-    if not answer.ok then return false end
+  if not reply.ok or type(result) ~= "table" then return reply.ok end
+  for _, answer in ipairs(type(result.workers) == "table" and result.workers or {}) do
+    if not is_done(answer, request) then return false end
   end
-  return reply.ok
+  return request.command ~= "reload" or result.ok ~= false
 end
 
 -- -> 1
@@ -270,21 +286,31 @@ local function tell(line, request, as_json)
   if as_json then
     io.write(line, "\n")
   elseif reply.ok then
-    io.write(show(reply.result, request))
+    local is_fine <const> = request.command ~= "reload" or is_done(reply, request)
+    local output <const> = is_fine and io.stdout or io.stderr
+    output:write(show(reply.result, request))
   else
     return fail(tostring(reply.error and reply.error.message))
   end
-  return is_done(reply) and 0 or 1
+  return is_done(reply, request) and 0 or 1
 end
 
 -- ---- the command ---------------------------------------------------------------------
 
--- -> seconds | nil, err
+-- What is left out is as long as the command may take. -> seconds, or nil | nil, err
 local function timeout_of(args)
-  if not args.timeout then return TIMEOUT end
+  if not args.timeout then return nil end
   local seconds <const> = quantity.duration(args.timeout)
   if seconds then return seconds end
   return usage(("--timeout: '%s' is no duration, as 30s"):format(args.timeout))
+end
+
+-- -> seconds, or nil: for ever
+local function patience_of(command, keys)
+  if command ~= "reload" then return TIMEOUT end
+  local each <const> = reloading.patience(keys)
+  local workers <const> = keys.workers and keys.workers.count or 1
+  return each < math.huge and each * workers or nil
 end
 
 function ctl.main(args)
@@ -293,18 +319,20 @@ function ctl.main(args)
   local request, bad = make_request(command, words, args)
   if not request then return nil, bad end
   local timeout, wrong = timeout_of(args)
-  if not timeout then return nil, wrong end
-  local where, err = find_place(args)
-  if errors.is(err, "OFF") then return fail(err.message) end
-  if not where then return nil, err end
+  if wrong then return nil, wrong end
+  local where, keys = find_place(args)
+  if errors.is(keys, "OFF") then return fail(keys.message) end
+  if not where then return nil, keys end
   request.file = where.file
   if args.worker then
     local worker, refused = integer(args.worker, "--worker")
     if not worker then return nil, refused end
     request.worker = worker
   end
-  local line, failure = ask(where, request,
-    { timeout = timeout, wait = args.wait and command == "stop" })
+  local line, failure = ask(where, request, {
+    timeout = timeout or patience_of(command, keys),
+    wait = args.wait and command == "stop",
+  })
   if not line then return fail(failure.message) end
   return tell(line, request, args.json)
 end

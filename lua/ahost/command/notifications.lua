@@ -39,6 +39,13 @@ function notifications.follow(app)
   systemd.status "starting"
   show_life()
   app.bus:subscribe("app.run", function() tell(systemd.ready, "running") end)
+  app.bus:subscribe("app.reloading", function(_, begins)
+    if begins then
+      tell(systemd.reloading)
+    else
+      tell(systemd.ready, "running")
+    end
+  end)
   app.bus:subscribe("app.stop", function(_, count)
     if count == 1 then tell(systemd.stopping, "stopping") end
   end)

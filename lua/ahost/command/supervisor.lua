@@ -10,6 +10,7 @@ local core <const> = require "ahost.supervisor.core"
 local errors <const> = require "ahost.error"
 local log <const> = require "ahost.log"
 local process <const> = require "ahost.process"
+local reload <const> = require "ahost.command.supervisor_reload"
 local runtime <const> = require "ahost.component.runtime"
 local sync <const> = require "ahost.sync"
 local task <const> = require "ahost.task"
@@ -256,16 +257,25 @@ function Supervisor:configure(settings)
     workers.count = self.settings.count
     self.settings = workers
   end
-  self.stop_timeout = settings.stop_timeout
+  self.keys, self.stop_timeout = settings, settings.stop_timeout
+end
+
+--- Follows the configuration as it is now.
+---@param failed string    what goes wrong if it cannot be read
+---@return boolean ok
+function Supervisor:configure_anew(failed)
+  local settings, err = self.read()
+  if settings then
+    self:configure(settings)
+  else
+    logger:error("%s: %s", failed, err.message)
+  end
+  return settings ~= nil
 end
 
 function Supervisor:replace_all()
-  local settings, err = self.reload()
-  if not settings then
-    logger:error("not restarting: %s", err.message)
-    return false
-  end
-  self:configure(settings)
+  local _ <close> = self.rolling:acquire()
+  if not self:configure_anew "not restarting" then return false end
   for _, slot in ipairs(self.slots) do
     if self.stopping:is_set() or not self:replace(slot) then
       logger:error("the workers from %d on are kept as they are", slot.index)
@@ -362,7 +372,7 @@ function Supervisor:work()
   if self.opened then self.opened(self) end
   self.core = core.new()
   self.ctx:spawn("requests to stop", self.take_stops, self)
-  process.signal("HUP"):connect(function() self:signal "HUP" end)
+  process.signal("HUP"):connect(function() reload.hang_up(self) end)
   process.signal("USR2"):connect(function() self:restart() end)
   logger:notice("starting %d workers", self.settings.count)
   for index = 1, self.settings.count do
@@ -377,8 +387,8 @@ function Supervisor:work()
 end
 
 ---@class ahost.SupervisorOptions
----@field settings {workers: ahost.WorkerSettings, stop_timeout: number}
----@field reload fun(): table?, ahost.Error?    reads those settings again
+---@field settings table                        the top-level keys, checked
+---@field read fun(): table?, ahost.Error?      reads them again
 ---@field control? ahost.ControlPlace           where its control socket is to be
 ---@field directory? string    where relative files are; nil: where it is now
 ---@field opened? fun(supervisor: table)        called before anything has happened; its
@@ -389,12 +399,13 @@ end
 ---@return integer status
 function supervisor.run(opts)
   local self <const> = setmetatable({
+    keys = opts.settings,
     settings = opts.settings.workers,
     stop_timeout = opts.settings.stop_timeout,
     control = opts.control,
     directory = opts.directory,
     opened = opts.opened,
-    reload = opts.reload,
+    read = opts.read,
     bus = bus.new(),
     asked = 0,
     running = sync.event(),
@@ -402,6 +413,8 @@ function supervisor.run(opts)
     slots = {},
     workers = {},
     broadcasting = sync.lock(),
+    rolling = sync.lock(),
+    hang_ups = 0,
     stopping = sync.event(),
   }, Supervisor)
   context.scope(function(ctx)

@@ -6,6 +6,7 @@ local built_in <const> = require "ahost.control.commands"
 local control <const> = require "ahost.control"
 local errors <const> = require "ahost.error"
 local json <const> = require "ahost.json"
+local reload <const> = require "ahost.command.supervisor_reload"
 
 local supervisor_control <const> = {}
 
@@ -58,13 +59,21 @@ local commands <const> = {
   restart = { doc = "replace the workers one after the other" },
   status = { doc = built_in.status.doc, run = passed_on.run },
   metrics = { doc = built_in.metrics.doc, run = passed_on.run },
-  reload = { doc = built_in.reload.doc, run = passed_on.run },
+  reload = { doc = "have the workers reload one after the other" },
 }
 
 function commands.log.run(self, request)
   local _, err = built_in.log.run(self, request)
   if err then return nil, err end
   return passed_on.run(self, request)
+end
+
+function commands.reload.run(self, request)
+  local component <const> = request.component
+  if component ~= nil and type(component) ~= "string" then
+    return nil, errors.new("EINVAL", "component: must be the path of a component")
+  end
+  return reload.run(self.app, request)
 end
 
 function commands.restart.run(self)

@@ -125,6 +125,7 @@ function Worker:run(app, control, on_ready)
   return app:run {
     stops = true,
     process_signals = true,
+    supervised = true,
     broadcast = function(...) return self:broadcast(...) end,
     opened = function()
       if control then app.control.name, app.control.file = control.name, control.file end

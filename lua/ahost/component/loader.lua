@@ -44,7 +44,10 @@ function loader.load(name, directory, code)
   if written_in_c then return written_in_c, nil, directory end
   local component, err = find(name, directory, code)
   if component == nil then return nil, err end
-  if type(component) ~= "table" then
+  if component == true then
+    return nil, errors.new("FAILED",
+      ("'%s' returns nothing: it must return a component, which is a table"):format(name))
+  elseif type(component) ~= "table" then
     return nil, errors.new("FAILED",
       ("'%s' is a %s, not a component, which is a table"):format(name, type(component)))
   end

@@ -115,8 +115,11 @@ function Starting:place(node)
   runtime.place(node.ctx, below)
 end
 
--- The context in which the node's publications appear.
-local function home_of(app, node)
+--- The context in which the node's publications appear.
+---@param app ahost.Application
+---@param node ahost.ComponentNode
+---@return ahost.Context
+function starting.home_of(app, node)
   local above = node.parent
   while above and not above.settings.isolated do above = above.parent end
   return above and above.ctx or app.ctx
@@ -124,7 +127,7 @@ end
 
 -- -> whether there can be one
 function Starting:open_context(node)
-  local home <const> = home_of(self.app, node)
+  local home <const> = starting.home_of(self.app, node)
   if home:state() ~= "open" then
     self:fail(node, "prepare", "the context above its own was closed")
     return false

@@ -276,7 +276,8 @@ function Builder:load(node, directory, at)
     return self:load_script(node, directory)
   elseif node.component then
     node.directory, node.configured_in = directory, directory
-    node.code = node.parent and node.parent.code or self.code or codes.new()
+    node.code = node.parent and node.parent.code or self.component_code or self.code
+      or codes.new()
     return true
   end
   node.code = self.code or codes.new()
@@ -421,11 +422,12 @@ end
 --- Makes the tree below a root. May wait, as modules are loaded and `init` is called.
 ---@param values table       the configuration of the root: {type=, ...}
 ---@param opts? {path: string?, alias: string?, at: string?, directory: string?,
----  defaults: table?, component: table?, code: ahost.Code?,
----  plan: ahost.ReloadPlan?}   `defaults`: configurations
----  by type, the lowest layer; `at`: where the root was written; `component`: that of the
----  root; `code`: what all of them load together (each has its own); `load_root`: loads
----  `component` again; `plan`: which of the present ones stay (none)
+---  defaults: table?, component: table?, component_code: ahost.Code?,
+---  load_root: (fun(code: ahost.Code): table?, ahost.Error?)?, code: ahost.Code?,
+---  plan: ahost.ReloadPlan?}   `defaults`: configurations by type, the lowest layer;
+---  `at`: where the root was written; `component`: that of the root, `component_code`:
+---  what that has loaded, `load_root`: loads it again; `code`: what all of them load
+---  together (each has its own); `plan`: which of the present ones stay (none)
 ---@return ahost.ComponentNode? root
 ---@return ahost.Error? err   code CONFIG; `err.errors` has all that is wrong
 ---@return ahost.ComponentNode? partial   what could be built, to look at only
@@ -437,6 +439,7 @@ function tree.build(values, opts)
     directory = opts.directory,
     defaults = opts.defaults or {},
     code = opts.code,
+    component_code = opts.component_code,
     load_root = opts.load_root,
     plan = opts.plan,
   }, Builder)

@@ -24,6 +24,15 @@ function file.read(name)
   return text or not reason and "" or nil, reason
 end
 
+---Notes that what is loaded depends on a file.
+---@param load table        `read`: a list, if anybody wants to know
+---@param name string
+function file.note(load, name)
+  if load.read then
+    table.insert(load.read, name)
+  end
+end
+
 ---@return string path      that a file (or, with nil, the program) means by `name`
 function file.beside(name, of)
   local directory = of and of:match "^.*/"

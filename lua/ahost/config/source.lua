@@ -28,8 +28,9 @@ local function variable(env, name, default)
 end
 
 -- A file's text loses one line end, the last: that is how secrets are stored.
-local function contents(name, of)
+local function contents(load, name, of)
   local full = file.beside(name, of)
+  file.note(load, full)
   local text, reason = file.read(full)
   if not text then
     return nil, ("%s cannot be read: %s"):format(full, reason)
@@ -49,8 +50,8 @@ tags["!env"] = function(load, text)
   return v, problem
 end
 
-tags["!file"] = function(_, text, of)
-  return contents(text, of)
+tags["!file"] = function(load, text, of)
+  return contents(load, text, of)
 end
 
 -- Replaces a tagged node. -> its value; null, and a complaint, when it has none
@@ -102,7 +103,7 @@ local function read_lua(load, text, name)
     return variable(load.env, variable_name, default)
   end
   function lookup.file(path)
-    return contents(path, name)
+    return contents(load, path, name)
   end
   return chunk.run(text, name, lookup, load.problems)
 end
@@ -110,7 +111,7 @@ end
 local READERS <const> = { yaml = read_yaml, yml = read_yaml, lua = read_lua }
 
 ---Reads one file.
----@param load table        `env`, `problems`
+---@param load table        `env`, `problems`; `read` if what is read is to be noted
 ---@param name string
 ---@param place? string     who names it, for messages
 ---@param path? string
@@ -122,6 +123,7 @@ function source.read(load, name, place, path)
       .. "in .yaml or .yml nor in .lua"):format(name))
     return nil
   end
+  file.note(load, name)
   local text, reason = file.read(name)
   if not text then
     load.problems:add(place, path, ("%s cannot be read: %s"):format(name, reason))

@@ -7,6 +7,7 @@ local json <const> = require "ahost.json"
 local log <const> = require "ahost.log"
 local metrics <const> = require "ahost.metrics"
 local process <const> = require "ahost.process"
+local reload <const> = require "ahost.reload"
 local spelling <const> = require "ahost.spelling"
 local status <const> = require "ahost.control.status"
 
@@ -97,8 +98,15 @@ function commands.reload.run(control, request)
   if component ~= nil and type(component) ~= "string" then
     return refuse("component: must be the path of a component")
   end
-  return control.app:reload(component, { force = request.force == true })
+  return control.app:reload(component, {
+    force = request.force == true,
+    quiet = request.quiet == true,
+  })
 end
+
+commands.files = { doc = "the files that it was read from, which reloads look at" }
+
+function commands.files.run(control) return json.array(reload.files(control.app)) end
 
 commands.stop = { doc = "end it, with an exit status" }
 

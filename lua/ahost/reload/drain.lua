@@ -108,6 +108,8 @@ function drain.begin(app, nodes, dependants)
       end
       table.insert(list_of(app, old.path), old)
       app.outer:spawn("end of " .. old.name, finish, app, old, deadline)
+    elseif node.batch then -- it has ended already
+      app.outer:spawn("end of the stages", node.batch.release, node.batch)
     end
   end
 end
@@ -115,6 +117,12 @@ end
 --- How many old generations there are of a component.
 ---@return integer
 function drain.count(app, path) return #(app.draining[path] or {}) end
+
+-- It ends at once; so do those who use what it has published, which it waits for.
+local function cut(old)
+  for _, dependant in ipairs(old.dependants) do cut(dependant) end
+  old.cut:set()
+end
 
 --- Waits until there is room for one more old generation of each of the components; the
 --- oldest one may go on for its grace.
@@ -125,7 +133,7 @@ function drain.make_room(app, nodes, force)
   for node in next, nodes do
     while drain.count(app, node.path) >= app.keys.reload.generations do
       local oldest <const> = app.draining[node.path][1]
-      if force then oldest.cut:set() end
+      if force then cut(oldest) end
       oldest.over:wait()
     end
   end
@@ -147,9 +155,15 @@ end
 ---@param app ahost.Application
 ---@param stages ahost.Context[]
 ---@param fresh ahost.ComponentNode[]
-function drain.stages(app, stages, fresh)
+---@param listens_anew boolean    the functions of `listen:` are new, too
+function drain.stages(app, stages, fresh, listens_anew)
   local batch <const> = setmetatable({ count = #fresh + 1, stages = stages }, Batch)
   for _, node in ipairs(fresh) do node.batch = batch end
+  if listens_anew then
+    local before <const> = app.listening_batch
+    app.listening_batch, batch.count = batch, batch.count + 1
+    if before then app.outer:spawn("end of the stages", Batch.release, before) end
+  end
   for _, stage in ipairs(stages) do
     app.outer:spawn("supervisor of modules", function()
       local what, err, traceback = runtime.wait(stage)

@@ -11,6 +11,9 @@ local tree <const> = require "ahost.component.tree"
 
 ---@class ahost.ReloadExclusive
 ---@field late table<ahost.ComponentNode, boolean>    new ones that are started late
+---@field ready table<ahost.ComponentNode, boolean>   those of them that may start
+---@field going table<ahost.ComponentNode, boolean>   present ones without a successor
+---  that hold what these have
 ---@field stopped ahost.ComponentNode[]               present ones that have ended
 local Exclusive <const> = {}
 Exclusive.__index = Exclusive
@@ -23,15 +26,19 @@ function Exclusive.new(app, plan)
     app = app,
     plan = plan,
     late = {},
+    ready = {},
+    going = {},
     stopped = {},
     saved = {},
-    turn = false,
+    successors = {},
   }, Exclusive)
 end
 
 --- Whether a new component is not to be started yet.
 ---@return boolean
-function Exclusive:defers(node) return self.late[node] and not self.turn or false end
+function Exclusive:defers(node)
+  return self.late[node] and not self.ready[node] or false
+end
 
 --- Finds those that are to be started late: exclusive ones, who holds what these have,
 --- and what is above or below one of them in the tree, as far as it is replaced at all.
@@ -39,14 +46,24 @@ function Exclusive:defers(node) return self.late[node] and not self.turn or fals
 function Exclusive:find(transaction)
   local plan <const>, by_path <const> = self.plan, {}
   for _, node in ipairs(plan:new_nodes()) do by_path[node.path] = node end
+  local add_holders
   local function add(node)
     if not node or self.late[node] or plan:keeps(node) then return end
+    if node.state == "started" then return end -- it was no part of this before
     self.late[node] = true
     add(node.parent)
     for _, child in ipairs(plan:children(node)) do add(child) end
     local old <const> = plan:predecessor(node)
-    for _, holder in ipairs(old and transaction.dependants[old] or {}) do
-      add(by_path[holder.path])
+    if old then add_holders(old) end
+  end
+  function add_holders(old)
+    for _, holder in ipairs(transaction.dependants[old] or {}) do
+      if by_path[holder.path] then
+        add(by_path[holder.path])
+      elseif not self.going[holder] then
+        self.going[holder] = true
+        add_holders(holder)
+      end
     end
   end
   for _, node in next, by_path do
@@ -59,9 +76,10 @@ end
 function Exclusive:stop(outgoing)
   for _, old in ipairs(outgoing) do
     local node <const> = self.successors[old]
-    if node and old.ctx and old.ctx:state() ~= "closed" then
+    local is_to_end <const> = node ~= nil or self.going[old]
+    if is_to_end and old.ctx and old.ctx:state() ~= "closed" then
       self.stopped[#self.stopped + 1] = old
-      self.saved[old] = node.instance.saved
+      if node then self.saved[old] = node.instance.saved end
       old.keeper, old.ended = {}, true
       runtime.keep_sockets(old.ctx)
       local ok, failures = old.ctx:close()
@@ -70,20 +88,29 @@ function Exclusive:stop(outgoing)
   end
 end
 
---- Ends what is present and starts what is new. Waits.
+--- Ends what is present and starts what is new; each time those that have been found
+--- since the last time. Waits.
 ---@param transaction ahost.ReloadTransaction
 ---@return true? ok
 ---@return ahost.Error? err
 function Exclusive:start(transaction)
-  if not next(self.late) or self.turn then return true end
-  self.successors = {}
+  local waiting <const> = {}
   for node in next, self.late do
+    if not self.ready[node] then waiting[#waiting + 1] = node end
+  end
+  if #waiting == 0 then return true end
+  for _, node in ipairs(waiting) do
     local ok, err = transaction:pass_on(node)
     if not ok then return nil, err end
     local old <const> = self.plan:predecessor(node)
     if old then self.successors[old] = node end
   end
-  self.turn = true
+  for old in next, self.going do
+    local ok, data = transaction.saved_by(old)
+    if not ok then return nil, data end
+    self.saved[old] = data
+  end
+  for _, node in ipairs(waiting) do self.ready[node] = true end
   self:stop(transaction.outgoing)
   return transaction:start()
 end

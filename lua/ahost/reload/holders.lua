@@ -140,7 +140,7 @@ function holders.find(target, skipped)
     i = i + 1
     local value <const> = self.queue[i]
     found = FOLLOW[type(value)](self, value)
-    if i % SLICE == 0 then task.yield() end
+    if i % SLICE == 0 then task.sleep(0) end -- the loop polls meanwhile
   end
   return found and self:describe() or nil
 end

@@ -36,7 +36,7 @@ function Plan:replace(node, reason)
   self.reasons[node.path] = self.reasons[node.path] or reason
 end
 
--- Whether a new node lies below an isolated one that is new, too.
+-- Whether a node lies below an isolated one that does not stay.
 function Plan:is_enclosed(node)
   local above = node.parent
   while above do
@@ -55,7 +55,7 @@ function Plan:obstacle(old, node, directory)
     return "it is another component"
   elseif not changes.same(old.raw, node.raw, "components") then
     return "its configuration has changed"
-  elseif self:is_enclosed(node) then
+  elseif self:is_enclosed(node) or self:is_enclosed(old) then
     return "the isolated component above it is replaced"
   end
 end
@@ -131,7 +131,7 @@ end
 -- Builds one that was to stay. -> true | nil, err
 function Plan:renew(old)
   local entry <const> = self.entries[old]
-  self.entries[old] = nil
+  for here in tree.each(old) do self.entries[here] = nil end -- those below may not stay
   local node, err = entry.renew()
   if err then return nil, err end
   local draft <const> = self.draft
@@ -279,6 +279,7 @@ function plan.new(app, values, keys, asked)
     dirty = {},
     entries = {},
     reasons = {},
+    roots = {},
     outgoing = {},
     config_changed = not changes.same(app.config, values),
   }, Plan)
@@ -287,9 +288,10 @@ function plan.new(app, values, keys, asked)
   end
   local ok, err = self:mark(asked)
   if not ok then return nil, err, self end
-  local built, wrong = app:build_again(self)
+  local built, wrong, partial = app:build_again(self)
+  self.draft = built or partial
+  self.roots = self.draft and self.draft.wired and self.draft:roots() or {}
   if not built then return nil, wrong, self end
-  self.draft, self.roots = built, built:roots()
   ok, err = self:complete()
   if not ok then return nil, err, self end
   return self

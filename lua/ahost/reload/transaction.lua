@@ -5,6 +5,7 @@ local Exclusive <const> = require "ahost.reload.exclusive"
 local dependencies <const> = require "ahost.component.dependencies"
 local drain <const> = require "ahost.reload.drain"
 local errors <const> = require "ahost.error"
+local loading <const> = require "ahost.reload.loading"
 local plain <const> = require "ahost.pdict.file"
 local report <const> = require "ahost.component.report"
 local runtime <const> = require "ahost.component.runtime"
@@ -82,8 +83,11 @@ local function call(node, method, ...)
   return failure("%s failed in %s: %s", tree.describe(node), method, tostring(result))
 end
 
--- -> true, copy | nil, err
-local function saved_by(node)
+-- What a present component saves, if it does. -> true, copy | nil, err
+function Transaction.saved_by(node)
+  if node.state ~= "started" or not (is_open(node.ctx) and node.component.save) then
+    return true
+  end
   local ok, data = call(node, "save")
   if not ok or data == nil then return ok, data end
   local is_plain, bytes = pcall(plain.encode, data)
@@ -100,7 +104,7 @@ function Transaction:pass_on(node)
   if not (old and old.state == "started" and is_open(old.ctx) and old.component.save) then
     return true
   end
-  local ok, data = saved_by(old)
+  local ok, data = self.saved_by(old)
   if not ok then
     self.culprit = node
     return nil, data
@@ -124,9 +128,16 @@ end
 
 -- The new configuration is seen by what is started for it only.
 function Transaction:stage_config()
-  self:stages(self.app.ctx)
   if self.plan.config_changed then
     runtime.override(self.stage_of[self.app.ctx], "config", self.plan.values)
+  end
+end
+
+-- Where something goes and nothing comes, the commit has to take it out, too.
+function Transaction:stage_homes()
+  for node in next, self.plan.outgoing do
+    local home <const> = starting.home_of(self.app, node)
+    if home:state() == "open" and not runtime.replaced(home) then self:stages(home) end
   end
 end
 
@@ -149,16 +160,23 @@ function Transaction:mark(is_replaced)
   end
 end
 
--- Those who have looked up meanwhile what is replaced are taken in. -> true | nil, err
+-- Takes in those who have looked up meanwhile what is replaced. -> true | nil, err
+function Transaction:complete()
+  local stage <const> = self.stage_of[self.app.ctx]
+  return loading.run(self.app, stage, self.plan.complete, self.plan)
+end
+
+-- Stages until nobody is left to be taken in. -> true | nil, err
 function Transaction:stage()
   local count
   repeat
     count = #self.plan:new_nodes()
     self:mark(true)
+    self:stage_homes()
     self:order()
     local ok, err = self:stage_all()
     if ok then ok, err = self.exclusive:start(self) end
-    if ok then ok, err = self.plan:complete() end
+    if ok then ok, err = self:complete() end
     if not ok then return nil, err end
   until #self.plan:new_nodes() == count
   return true
@@ -245,7 +263,9 @@ function Transaction:swap()
   local app <const>, plan <const> = self.app, self.plan
   for node in next, plan.outgoing do
     node.keeper, node.ended = {}, true
-    if node.starting then node.starting:replace() end
+    -- What drains is to hold nothing that was above or below it.
+    node.children = {}
+    if node.starting then node.starting:replace() else node.parent = nil end
   end
   for node, entry in next, plan.entries do
     node.raw, node.parent, node.children = entry.raw, entry.parent, entry.children
@@ -263,7 +283,7 @@ end
 function Transaction:follow()
   local app <const> = self.app
   for _, stage in ipairs(self.stages_made) do runtime.announce(stage) end
-  drain.stages(app, self.stages_made, self.fresh)
+  drain.stages(app, self.stages_made, self.fresh, self.plan.draft.listens_anew)
   drain.begin(app, self:ending(), self.dependants)
   for node, keys in next, self.plan.rebinds do
     app.outer:spawn("rebind of " .. node.path, function()
@@ -329,18 +349,19 @@ end
 --- Carries the plan out. Waits for the commit, not for what is old.
 ---@param app ahost.Application
 ---@param plan ahost.ReloadPlan
+---@param stage ahost.Context    of the application's resources; ended if it fails
 ---@return true? ok
 ---@return ahost.Error? err
 ---@return ahost.ReloadTransaction self
-function transaction.run(app, plan)
+function transaction.run(app, plan, stage)
   local self <const> = setmetatable({
     app = app,
     plan = plan,
     fresh = {},
     began = {},
     seconds = {},
-    stage_of = {},
-    stages_made = {},
+    stage_of = { [app.ctx] = stage },
+    stages_made = { stage },
     withdrawn = {},
     exclusive = Exclusive.new(app, plan),
   }, Transaction)
