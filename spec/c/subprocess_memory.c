@@ -6,11 +6,16 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <lauxlib.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "host.h"
+
+/* Loaded before: that their loading can fail is no news. */
+static const char modules[] =
+    "require 'ahost.process' require 'ahost.task' require 'ahost.spelling'\n";
 
 static const char run_script[] =
     "local process = require 'ahost.process'\n"
@@ -43,6 +48,7 @@ static int run_refusing(const char *script, long n, long refusals) {
         .size = sizeof(options), .stop_timeout = 1, .log = ignore_record};
     ahost *h;
     assert(ahost_open(&h, &options) == AHOST_OK);
+    assert(luaL_dostring(h->L, modules) == LUA_OK);
 #ifdef AHOST_CHECKS
     h->refuse_after = n + refusals;
     h->refusals = refusals;
