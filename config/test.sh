@@ -3,7 +3,7 @@
 #
 #     sh config/test.sh [plain] [examples] [asan] [gcstress] [fuzz] [lint] [tsan]
 #
-# tsan runs only when named; fuzz takes FUZZ_SECONDS (60) for each fuzzer. The last
+# tsan runs only when named; fuzz takes FUZZ_SECONDS (30) for each fuzzer. The last
 # line is the sum: "N passed, N failed". A build that fails, a program that dies and
 # a check that objects count as one failure each.
 set -u
@@ -117,7 +117,7 @@ fuzz_all() {
             "build/fuzz/fuzz_$3" -max_total_time="$1" -timeout=20 -verbosity=0 \
                 -detect_leaks=0 -artifact_prefix="build/fuzz/found/$3-" \
                 "build/fuzz/corpus/$3" "spec/fuzz/corpus/$3" >"$2/$3" 2>&1
-            echo "$?" >"$2/$3.status"' fuzz "${FUZZ_SECONDS:-60}" "$log.d" '{}'
+            echo "$?" >"$2/$3.status"' fuzz "${FUZZ_SECONDS:-30}" "$log.d" '{}'
     for file in spec/fuzz/*.lua; do
         out=$log.d/$(basename "$file" .lua)
         echo "-- $file"

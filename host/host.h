@@ -125,6 +125,7 @@ struct ahost {
     size_t keeper_count; /* open things that keep a script running */
 
     ahost__link pools; /* of threads that do what blocks */
+    int pools_ended;   /* there are none any more, and will be none */
     size_t works;      /* in them, not yet told of */
     struct ahost__fs *fs;
     ahost__link file_requests; /* that Lua frees */

@@ -420,6 +420,7 @@ size_t ahost__pools_end(ahost *h, double seconds) {
     uint64_t end = uv_hrtime() + (uint64_t)(seconds * 1e9);
     ahost__link *link;
     size_t left = 0;
+    h->pools_ended = 1;
     while ((link = h->pools.next) != &h->pools)
         left += end_pool(ahost__container_of(link, ahost__pool, link), end);
     return left;

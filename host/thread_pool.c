@@ -47,7 +47,8 @@ static void let_go(ahost__executor *e) {
     ask_all(e);
     e->pool = NULL;
     ahost__thread_states_close(e->states);
-    ahost__pool_close(pool);
+    if (!e->host->pools_ended) /* else its context could not be closed */
+        ahost__pool_close(pool);
 }
 
 static void close_owned(ahost__owned *owned) {

@@ -68,7 +68,7 @@ static int run_refusing(const char *script, long n, long refusals) {
     if (ahost_load_string(h, script, "=script") == AHOST_OK)
         ahost_run(h);
 #ifdef AHOST_CHECKS
-    left = h->refuse_after > 0;
+    left = h->refuse_after >= refusals;
 #else
     left = 1;
     (void)n;
