@@ -7,7 +7,6 @@
  * Its output and errors come through pipes that are read to their end, as
  * process.run does. A tenth of the count warms up.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
