@@ -63,7 +63,7 @@ local VERSION <const> = {
 -- ---- telling -------------------------------------------------------------------------
 
 local function fail(message)
-  io.stderr:write(message, "\n")
+  io.stderr:write(message .. "\n")
   return BAD_USAGE
 end
 

@@ -31,7 +31,7 @@ local function take_limit(options)
 end
 
 local function fail(message)
-  io.stderr:write("ahost test: ", message, "\n")
+  io.stderr:write("ahost test: " .. message .. "\n")
   host.stop(2)
 end
 

@@ -62,7 +62,7 @@ local function shown_values(args, values, files)
   if args.secrets then return values end
   local app, err, partial = configuration.build(values, files)
   if not app then
-    io.stderr:write("note: ahost run would not accept this:\n", err.message, "\n")
+    io.stderr:write("note: ahost run would not accept this:\n" .. err.message .. "\n")
   end
   return masking.mask(values, app or partial)
 end

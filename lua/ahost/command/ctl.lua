@@ -273,7 +273,7 @@ end
 
 -- -> 1
 local function fail(message)
-  io.stderr:write("ahost ctl: ", message, "\n")
+  io.stderr:write("ahost ctl: " .. message .. "\n")
   return 1
 end
 

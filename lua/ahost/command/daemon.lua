@@ -66,7 +66,7 @@ end
 
 -- What is wrong with the world is told on the spot. -> status
 local function fail(text)
-  io.stderr:write("ahost: ", text, "\n")
+  io.stderr:write("ahost: " .. text .. "\n") -- at once: others write there, too
   return FAILED
 end
 

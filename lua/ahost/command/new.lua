@@ -77,7 +77,7 @@ function new.main(args)
     local target <const> = directory .. "/" .. path
     local ok, problem = write(target, texts[path])
     if not ok then
-      io.stderr:write("ahost new: ", problem, "\n")
+      io.stderr:write("ahost new: " .. problem .. "\n")
       return 1
     end
     print("wrote " .. target)
