@@ -3,40 +3,20 @@
 
 local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
+local reloading_files <const> = require "spec.reloading_files"
 local task <const> = require "ahost.task"
-local testing <const> = require "ahost.testing"
 
-local folder
+local files
 
-local function write(name, text)
-  local file <close> = assert(io.open(folder .. "/" .. name, "w"))
-  assert(file:write(text))
-end
+before_each(function() files = reloading_files() end)
 
-before_each(function()
-  folder = os.tmpname()
-  os.remove(folder)
-  assert(os.execute("mkdir " .. folder))
-end)
+after_each(function() files.remove() end)
 
-after_each(function() os.execute("rm -r " .. folder) end)
+local function write(name, text) files:write(name, text) end
 
--- An application of components in files: alias -> text.
-local function start(components, config)
-  local values <const> = config or {}
-  values.components = values.components or {}
-  for alias, text in pairs(components) do
-    write(alias .. ".lua", text)
-    values.components[alias] = values.components[alias] or {}
-    values.components[alias].type = "./" .. alias .. ".lua"
-  end
-  return testing.host { config = values, directory = folder }
-end
+local function start(components, config) return files:start(components, config) end
 
-local function value(text, key)
-  return ("return { start = function(_, ctx) ctx:publish('%s', %s) end }"):format(
-    key or "value", text)
-end
+local function value(text, key) return files.value(text, key) end
 
 describe("a reload", function()
   it("does nothing when nothing has changed", function()
@@ -97,7 +77,7 @@ describe("a reload", function()
       counted = (counted or 0) + 1
       return { start = function(self) self.seen = { shared.count, counted } end }
     ]]
-    package.path = folder .. "/?.lua;" .. package.path
+    package.path = files.directory .. "/?.lua;" .. package.path
     local host <close> = start { a = text, b = text }
     assert.same({ 1, 1 }, host:instance("a").seen)
     assert.same({ 1, 1 }, host:instance("b").seen)
@@ -107,7 +87,7 @@ describe("a reload", function()
 
   it("concerns all who have read a file", function()
     write("shared.lua", "return 1")
-    package.path = folder .. "/?.lua;" .. package.path
+    package.path = files.directory .. "/?.lua;" .. package.path
     local user <const> = [[
       local shared = require "shared"
       return { start = function(self) self.shared = shared end }
@@ -331,6 +311,20 @@ describe("connections", function()
     assert.is_nil(host.app.draining.a)
   end)
 
+  -- Reloads a component that is to be collected at once.
+  local function reload_and_collect(host, alias)
+    local records <close> = log.capture { passes = false }
+    write(alias .. ".lua", "return {} -- another")
+    assert.is_true(host:reload().ok)
+    for _ = 1, 20 do
+      collectgarbage()
+      task.yield()
+    end
+    for _, record in ipairs(records.records) do
+      assert.not_equal("warning", record.level, record.text)
+    end
+  end
+
   it("do not keep what was below their component", function()
     write("b.lua", "return {}")
     local host <close> = start({ a = server "old" }, {
@@ -340,16 +334,7 @@ describe("connections", function()
     assert.equal("old x", ask(first))
     write("a.lua", server "new")
     assert.is_true(host:reload().ok)
-    local records <close> = log.capture { passes = false }
-    write("b.lua", "return {} -- another")
-    assert.is_true(host:reload().ok)
-    for _ = 1, 20 do
-      collectgarbage()
-      task.yield()
-    end
-    for _, record in ipairs(records.records) do
-      assert.not_equal("warning", record.level, record.text)
-    end
+    reload_and_collect(host, "b")
     assert.equal("old x", ask(first))
     first:close()
   end)
@@ -363,16 +348,7 @@ describe("connections", function()
     assert.equal("old x", ask(first))
     write("b.lua", server "new")
     assert.is_true(host:reload().ok)
-    local records <close> = log.capture { passes = false }
-    write("a.lua", "return {} -- another")
-    assert.is_true(host:reload().ok)
-    for _ = 1, 20 do
-      collectgarbage()
-      task.yield()
-    end
-    for _, record in ipairs(records.records) do
-      assert.not_equal("warning", record.level, record.text)
-    end
+    reload_and_collect(host, "a")
     assert.equal("old x", ask(first))
     first:close()
   end)
