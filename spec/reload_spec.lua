@@ -3,14 +3,23 @@
 
 local log <const> = require "ahost.log"
 local net <const> = require "ahost.net"
+local reachability <const> = require "ahost.reload.reachability"
 local reloading_files <const> = require "spec.reloading_files"
 local task <const> = require "ahost.task"
 
 local files
 
-before_each(function() files = reloading_files() end)
+local patience <const> = reachability.patience
 
-after_each(function() files.remove() end)
+before_each(function()
+  files = reloading_files()
+  reachability.patience = 0
+end)
+
+after_each(function()
+  files.remove()
+  reachability.patience = patience
+end)
 
 local function write(name, text) files:write(name, text) end
 

@@ -3,11 +3,15 @@
 
 local holders <const> = require "ahost.reload.holders"
 local sync <const> = require "ahost.sync"
+local time <const> = require "ahost.time"
 
 local reachability <const> = {}
 
--- What is garbage is gone after the second collection, but for finalizers.
+-- Most of what is garbage is gone after so many collections.
 local COLLECTIONS <const> = 3
+
+--- Seconds after which an old generation that is still there is looked into.
+reachability.patience = 10
 
 -- ---- collections ---------------------------------------------------------------------
 
@@ -44,16 +48,22 @@ end
 local function sift(list)
   local late <const>, kept <const> = {}, {}
   for _, expected in ipairs(list) do
-    if expected.ref.instance == nil then
-      expected.done = true
-    elseif collections - expected.since >= COLLECTIONS then
-      late[#late + 1] = expected
-    else
-      kept[#kept + 1] = expected
+    local is_late <const> = collections - expected.since >= COLLECTIONS
+      and time.now() - expected.ended >= reachability.patience
+    if expected.ref.instance ~= nil then
+      table.insert(is_late and late or kept, expected)
     end
   end
   table.move(kept, 1, math.max(#list, #kept), 1, list)
   return late
+end
+
+-- A full collection decides, for what is about to end holds things for a moment.
+local function look_into(app, late)
+  collectgarbage()
+  for _, expected in ipairs(late) do
+    if expected.ref.instance ~= nil then report(app, expected) end
+  end
 end
 
 local function watch(app)
@@ -61,7 +71,8 @@ local function watch(app)
   while #app.ended > 0 do
     collected:wait()
     collected:clear()
-    for _, expected in ipairs(sift(app.ended)) do report(app, expected) end
+    local late <const> = sift(app.ended)
+    if #late > 0 then look_into(app, late) end
   end
   is_counting = false
 end
@@ -75,6 +86,7 @@ function reachability.expect_end(app, old)
     number = old.number,
     ref = setmetatable({ instance = old.instance }, { __mode = "v" }),
     since = collections,
+    ended = time.now(),
   }
   old.instance = nil
   app.ended = app.ended or {}
