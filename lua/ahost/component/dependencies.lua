@@ -21,12 +21,14 @@ local function set_of(list)
   return set
 end
 
+local function is_open(node) return node.ctx and node.ctx:state() ~= "closed" end
+
 --- Those of the keys that a node, or what is below its context, has looked up.
 ---@param node ahost.ComponentNode
 ---@param keys string[]
 ---@return string[] held
 function dependencies.held(node, keys)
-  if not node.ctx or node.ctx:state() == "closed" or #keys == 0 then return {} end
+  if #keys == 0 or not is_open(node) then return {} end
   local set <const>, found <const> = set_of(keys), {}
   for _, key in ipairs(runtime.held(node.ctx)) do
     if set[key] then found[#found + 1] = key end
@@ -46,8 +48,6 @@ local function provided(node, source, keys, set)
   end
   return found
 end
-
-local function is_open(node) return node.ctx and node.ctx:state() ~= "closed" end
 
 --- Those of another's keys that a node, or what is below its context, has looked up, and
 --- those that it has references to, unless it would find somebody else's.
